@@ -1,0 +1,49 @@
+"""The cache inside one process: exact, and gone with it. For tests, and where no server can be started."""
+
+from collections.abc import Mapping, Sequence
+
+
+class MemoryCache:
+    """A Cache in plain dictionaries; it never fails."""
+
+    def __init__(self) -> None:
+        self._ticket = 0
+        self._pointers: dict[str, dict[str, tuple[int, bytes | None]]] = {}
+        self._manifests: dict[str, bytes] = {}
+
+    async def ticket(self) -> int:
+        """See Cache."""
+        self._ticket += 1
+        return self._ticket
+
+    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+        """See Cache. A forgotten pointer keeps its ticket, so that an earlier one cannot bring it back."""
+        stored = self._pointers.setdefault(project, {})
+        for field, value in pointers.items():
+            if field not in stored or stored[field][0] <= ticket:
+                stored[field] = (ticket, value)
+
+    async def pointers(self, project: str) -> Mapping[str, bytes]:
+        """See Cache."""
+        stored = self._pointers.get(project, {})
+        return {field: value for field, (_, value) in stored.items() if value is not None}
+
+    async def pointer(self, project: str, field: str) -> bytes | None:
+        """See Cache."""
+        _, value = self._pointers.get(project, {}).get(field, (0, None))
+        return value
+
+    async def forget(self, project: str) -> None:
+        """See Cache."""
+        self._pointers.pop(project, None)
+
+    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+        """See Cache."""
+        return {blob: self._manifests[blob] for blob in blobs if blob in self._manifests}
+
+    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+        """See Cache."""
+        self._manifests.update(manifests)
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,207 @@
+"""The cache in a Redis or Valkey server, over TCP, TLS or a unix socket.
+
+Keys, all below `ml-registry:1:` (a new layout gets a new number, and the old keys are left to expire or be evicted):
+
+    tickets              hash   `last` ticket handed out; `first` of those handed out since the cache was last empty
+    pointers:<project>   hash   by field, `<ticket>=<value>`; `<ticket>-` where the pointer was forgotten
+    manifest:<blob>      string expiring
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from app.stores.errors import CacheUnavailableError
+
+PREFIX = "ml-registry:1:"
+MANIFEST_SECONDS = 30 * 24 * 3600
+TICKET_SECONDS = 3600
+_STORED = re.compile(rb"[0-9]+(?P<mark>[=-])(?P<value>.*)\Z", re.DOTALL)
+
+# Tickets are microseconds of the server's clock, and always more than the last: they go on growing when the cache
+# was emptied and the last one is not remembered any more.
+_TICKET = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local last = tonumber(redis.call('HGET', KEYS[1], 'last')) or 0
+if now <= last then now = last + 1 end
+local text = string.format('%.0f', now)
+if last == 0 then redis.call('HSET', KEYS[1], 'first', text) end
+redis.call('HSET', KEYS[1], 'last', text)
+return text
+"""
+
+# A ticket from before the cache was emptied could store what a later one, now lost, had replaced; one that is very
+# old could bring back what was forgotten so long ago that the trace of it is gone. Both are left without effect:
+# a pointer that is not there is asked of Git, a stale one would be believed.
+_MOVE = """
+local ticket = tonumber(ARGV[1])
+local clock = redis.call('TIME')
+local oldest = (clock[1] - tonumber(ARGV[2])) * 1000000
+local first = tonumber(redis.call('HGET', KEYS[2], 'first'))
+if not first or ticket < first or ticket < oldest then return 0 end
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
+local forgotten = false
+for i = 3, #ARGV, 2 do
+  local stored = redis.call('HGET', KEYS[1], ARGV[i])
+  if not stored or (tonumber(string.match(stored, '^%d+')) or 0) <= ticket then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    forgotten = forgotten or ARGV[i + 1] == ARGV[1] .. '-'
+  end
+end
+if forgotten then
+  local all = redis.call('HGETALL', KEYS[1])
+  for i = 1, #all, 2 do
+    local trace = string.match(all[i + 1], '^(%d+)%-$')
+    if trace and tonumber(trace) < oldest then redis.call('HDEL', KEYS[1], all[i]) end
+  end
+end
+return 1
+"""
+
+
+class RedisCache:
+    """A Cache at `url`: `redis://`, `rediss://` or `unix://`.
+
+    No call takes longer than `timeout` seconds. After one that got no answer, calls fail at once for `pause` seconds;
+    then one of them tries again.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 0.5, pause: float = 1.0, connections: int = 32) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._redis: Redis = Redis.from_pool(pool)
+        self._take_ticket = self._redis.register_script(_TICKET)
+        self._move = self._redis.register_script(_MOVE)
+        self._timeout = timeout
+        self._breaker = _Breaker(pause)
+
+    async def ticket(self) -> int:
+        """See Cache."""
+        async with self._answer():
+            return int(await self._take_ticket(keys=[f"{PREFIX}tickets"]))
+
+    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+        """See Cache. Without effect under a ticket older than an hour or than the last time the cache was emptied."""
+        fields: list[str | bytes] = []
+        for field, value in pointers.items():
+            fields += [field, f"{ticket}-".encode() if value is None else f"{ticket}=".encode() + value]
+        if not fields:
+            return
+        async with self._answer():
+            await self._move(keys=[_pointers(project), f"{PREFIX}tickets"], args=[ticket, TICKET_SECONDS, *fields])
+
+    async def pointers(self, project: str) -> Mapping[str, bytes]:
+        """See Cache."""
+        async with self._answer():
+            stored: Any = await self._redis.hgetall(_pointers(project))
+            values = {field.decode(): _value(text) for field, text in stored.items()}
+            return {field: value for field, value in values.items() if value is not None}
+
+    async def pointer(self, project: str, field: str) -> bytes | None:
+        """See Cache."""
+        async with self._answer():
+            return _value(await self._redis.hget(_pointers(project), field))
+
+    async def forget(self, project: str) -> None:
+        """See Cache."""
+        async with self._answer():
+            await self._redis.delete(_pointers(project))
+
+    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+        """See Cache."""
+        if not blobs:
+            return {}
+        async with self._answer():
+            values = await self._redis.mget([f"{PREFIX}manifest:{blob}" for blob in blobs])
+            return {blob: _bytes(value) for blob, value in zip(blobs, values, strict=True) if value is not None}
+
+    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+        """See Cache. They expire after 30 days, also where the server evicts nothing."""
+        if not manifests:
+            return
+        async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
+            for blob, manifest in manifests.items():
+                pipeline.set(f"{PREFIX}manifest:{blob}", manifest, ex=MANIFEST_SECONDS)
+            await pipeline.execute()
+
+    async def close(self) -> None:
+        """See Cache."""
+        await self._redis.aclose(close_connection_pool=True)
+
+    @asynccontextmanager
+    async def _answer(self) -> AsyncIterator[None]:
+        """Holds one exchange with the server to the time it may take, and turns what goes wrong into one error."""
+        self._breaker.enter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except ResponseError as error:
+            self._breaker.closed()
+            raise CacheUnavailableError(f"The cache refused: {error}") from error
+        except (RedisError, OSError, EOFError) as error:
+            self._breaker.opened()
+            raise CacheUnavailableError(f"The cache did not answer: {error or type(error).__name__}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CacheUnavailableError(f"The cache answered something else than was asked: {error}") from error
+        self._breaker.closed()
+
+
+class _Breaker:
+    """Remembers that the server does not answer, and lets one caller every `pause` seconds find out again."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._retry_at: float | None = None
+
+    def enter(self) -> None:
+        """Raises CacheUnavailableError while it is not this caller's turn."""
+        if self._retry_at is None:
+            return
+        now = time.monotonic()
+        if now < self._retry_at:
+            raise CacheUnavailableError("The cache did not answer a moment ago; it is asked again soon.")
+        self._retry_at = now + self._pause
+
+    def opened(self) -> None:
+        """The server did not answer."""
+        self._retry_at = time.monotonic() + self._pause
+
+    def closed(self) -> None:
+        """The server answered."""
+        self._retry_at = None
+
+
+def _pointers(project: str) -> str:
+    return f"{PREFIX}pointers:{project}"
+
+
+def _value(stored: Any) -> bytes | None:
+    if stored is None:
+        return None
+    match = _STORED.match(_bytes(stored))
+    if not match:
+        raise ValueError("a pointer without its ticket")
+    return None if match["mark"] == b"-" else match["value"]
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} instead of bytes")
+    return value

@@ -1,0 +1,79 @@
+"""Which adapter stands behind each port: the only place that names them."""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.stores.cache.redis import RedisCache
+from app.stores.cache.valkey import PrivateValkey
+from app.stores.errors import StoreError
+from app.stores.git.hosted import DiskRepository, HostedGit
+from app.stores.objects.local import LocalObjects
+from app.stores.ports import Cache, GitHost, NewCommit, Repository, Signature
+from app.stores.secret import signing_secret
+
+
+class DataDirectoryInUseError(StoreError):
+    """Another server runs on this data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Every store, open."""
+
+    git: GitHost
+    catalogue: Repository
+    cache: Cache
+    objects: LocalObjects
+    secret: bytes
+
+
+@asynccontextmanager
+async def connect(data_dir: Path, base_url: str, redis_url: str | None) -> AsyncIterator[Connected]:
+    """Open the stores of a data directory, and start a private cache when none is named; both end with the block.
+
+    Raises StoreError.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 (the server is only starting)
+    with _alone(data_dir / "lock"):
+        secret = signing_secret(data_dir / "secret")
+        objects = LocalObjects(data_dir / "objects", base_url, secret)
+        objects.clean()
+        git = HostedGit(data_dir / "git")
+        catalogue = _catalogue(data_dir / "catalog.git")
+        if redis_url is not None:
+            yield Connected(git, catalogue, RedisCache(redis_url), objects, secret)
+            return
+        valkey = PrivateValkey(data_dir / "cache")
+        await valkey.start()
+        try:
+            yield Connected(git, catalogue, RedisCache(valkey.url), objects, secret)
+        finally:
+            await valkey.stop()
+
+
+def _catalogue(path: Path) -> DiskRepository:
+    """The repository that lists the projects; made, with an empty first commit, when it is not there yet."""
+    if not path.exists():
+        registry = Signature("ML Registry", "ml-registry@localhost", datetime.now(UTC))
+        DiskRepository.create(path, "main", NewCommit({}, "Begin the catalogue of projects\n", registry, registry))
+    return DiskRepository(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that the operating system lets go of even when the process is killed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"Another server runs on {path.parent}. Stop it, or choose another --data-dir."
+            raise DataDirectoryInUseError(message) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""What a store can refuse. Adapters translate their library's exceptions into these and no others."""
+
+
+class StoreError(Exception):
+    """The base of everything a store raises on purpose."""
+
+
+class RepositoryNotFoundError(StoreError):
+    """There is no repository of that name."""
+
+
+class RepositoryExistsError(StoreError):
+    """A repository of that name is already there."""
+
+
+class CommitNotFoundError(StoreError):
+    """The repository holds no commit of that id."""
+
+
+class BlobNotFoundError(StoreError):
+    """The repository holds no blob of that id."""
+
+
+class BlobTooLargeError(StoreError):
+    """The blob is larger than the caller is willing to read; `size` is in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the blob has {size} bytes")
+        self.size = size
+
+
+class RefMovedError(StoreError):
+    """The branch is not at the expected commit: somebody else moved, created or deleted it first."""
+
+
+class RefConflictError(StoreError):
+    """The branch cannot be created: it exists, or `a` and `a/b` would have to exist together."""
+
+
+class PathConflictError(StoreError):
+    """A file cannot be written there: a folder, link or submodule stands at its path, or a file or link above it."""
+
+
+class RepositoryBusyError(StoreError):
+    """Another process holds the branch's lock right now; trying again may succeed."""
+
+
+class RepositoryCorruptError(StoreError):
+    """The repository is there and cannot be read; the message says what was found."""
+
+
+class CacheUnavailableError(StoreError):
+    """The cache did not answer in time, or not sensibly. Never fatal: Git has the answer."""
+
+
+class LinkRefusedError(StoreError):
+    """A signed link was altered, has expired or does not fit what was sent. `status` is the HTTP answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code

@@ -1,0 +1,271 @@
+"""Objects on disk: loose files and packs, read with their size known first, written so that they survive a power cut.
+
+Everything is written under a name of its own and renamed, never through `.lock` files, so a killed writer blocks no
+content. What it leaves (`tmp_obj_*`, `tmp_pack_*`) is what stock Git leaves, and `git gc` removes it.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import threading
+import weakref
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from dulwich.object_format import SHA1
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import RawObjectID, ShaFile
+from dulwich.pack import Pack, PackFileDisappeared, pack_object_chunks, write_pack_index_v2
+
+from app.stores.errors import RepositoryCorruptError
+from app.stores.git.locks import sync_folder, write_durably
+from app.stores.git.objects import GARBLED, Found, garbled
+
+KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
+OFFSET_DELTA, ID_DELTA = 6, 7
+ENTRY_BYTES = 64  # an entry's header and base, with room to spare
+DELTA_BYTES = 20  # the two sizes a delta begins with
+LONGEST_CHAIN = 5000
+MOST_STORES = 32
+READ_ONLY = 0o444
+ATTEMPTS = 4
+
+Answer = TypeVar("Answer")
+
+
+class Packs:
+    """The packs of one folder of objects as one thread sees them, those that answered last asked first."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = DiskObjectStore(path)
+        self._order: list[Pack] = []
+
+    def locate(self, sha: RawObjectID) -> tuple[Pack, int] | None:
+        """The pack that has an object, and where in it. Raises PackFileDisappeared and one of GARBLED."""
+        return self._among_known(sha) or self._among_all(sha)
+
+    def forget(self) -> None:
+        """Look at the folder again next time: a pack that was known is gone."""
+        self._order = []
+
+    def close(self) -> None:
+        """Let go of every file."""
+        self._order = []
+        self._store.close()
+
+    def _among_all(self, sha: RawObjectID) -> tuple[Pack, int] | None:
+        self._order = self._store.packs
+        return self._among_known(sha)
+
+    def _among_known(self, sha: RawObjectID) -> tuple[Pack, int] | None:
+        for place, pack in enumerate(self._order):
+            with contextlib.suppress(KeyError):
+                offset = pack.index.object_offset(sha)
+                self._order.insert(0, self._order.pop(place))
+                return pack, offset
+        return None
+
+
+class Stores:
+    """Open packs, of a few repositories for each thread: shared between threads, dulwich loses objects in a repack."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+
+    def open(self, path: Path) -> Packs:
+        """This thread's packs of the objects below `path`. The least recently used above a few are closed."""
+        stores: OrderedDict[Path, Packs] | None = getattr(self._mine, "stores", None)
+        if stores is None:
+            stores = self._mine.stores = OrderedDict()
+            self._mine.end = end = _ThreadEnd()
+            weakref.finalize(end, _close_all, stores)
+        if path not in stores:
+            stores[path] = Packs(path)
+        stores.move_to_end(path)
+        if len(stores) > MOST_STORES:
+            stores.popitem(last=False)[1].close()
+        return stores[path]
+
+
+class _ThreadEnd:
+    """Lives as long as its thread."""
+
+
+def _close_all(stores: OrderedDict[Path, Packs]) -> None:
+    for packs in stores.values():
+        packs.close()
+
+
+class DiskObjects:
+    """The objects of the repository at `path`."""
+
+    def __init__(self, path: Path, stores: Stores) -> None:
+        self._path = path / "objects"
+        self._stores = stores
+
+    def find(self, oid: str) -> Found | None:
+        """The object, or None when it is not there. Raises RepositoryCorruptError, OSError when the folder is gone."""
+        try:
+            # Twice, because `git gc` may turn a packed object into a loose one behind the first look.
+            found = self._find(oid) or self._find(oid)
+        except GARBLED as error:
+            raise garbled(oid, error) from error
+        if found is None:
+            self._path.stat()
+        return found
+
+    def write(self, objects: Sequence[ShaFile], *, packed: bool) -> None:
+        """Store objects, as one pack or each by itself, durable on return."""
+        if packed:
+            self._write_pack(objects)
+        else:
+            self._write_loose(objects)
+
+    def _find(self, oid: str) -> Found | None:
+        path = self._path / oid[:2] / oid[2:]
+        with contextlib.suppress(FileNotFoundError):
+            return Found(*loose_header(path), lambda: self._load(oid))
+        return self._patiently(lambda: self._find_packed(oid))
+
+    def _find_packed(self, oid: str) -> Found | None:
+        located = self._stores.open(self._path).locate(RawObjectID(bytes.fromhex(oid)))
+        return Found(*packed_header(*located), lambda: self._load(oid)) if located else None
+
+    def _load(self, oid: str) -> bytes:
+        """Inflate an object that was found, wherever it lies by now."""
+        return self._patiently(lambda: self._load_now(oid))
+
+    def _load_now(self, oid: str) -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            return inflate_loose(self._path / oid[:2] / oid[2:])
+        sha = RawObjectID(bytes.fromhex(oid))
+        located = self._stores.open(self._path).locate(sha)
+        if located is None:
+            raise FileNotFoundError(oid)
+        return located[0].get_raw(sha)[1]
+
+    def _patiently(self, read: Callable[[], Answer]) -> Answer:
+        """What `read` answers, looking again when a repack took a pack from under it."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(PackFileDisappeared, FileNotFoundError):
+                return read()
+            self._stores.open(self._path).forget()
+        raise RepositoryCorruptError(f"The packs of {self._path} keep disappearing. Is another process removing them?")
+
+    def _write_loose(self, objects: Sequence[ShaFile]) -> None:
+        folders = set()
+        for new in objects:
+            oid = new.id.decode()
+            folder = self._path / oid[:2]
+            if folder not in folders and not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                folders.add(self._path)
+            folders.add(folder)
+            draft = folder / f"tmp_obj_{secrets.token_hex(6)}"
+            write_durably(draft, new.as_legacy_object(), READ_ONLY)
+            draft.replace(folder / oid[2:])
+        for folder in folders:
+            sync_folder(folder)
+
+    def _write_pack(self, objects: Sequence[ShaFile]) -> None:
+        pack, index, name = packed_bytes(objects)
+        folder, token = self._path / "pack", secrets.token_hex(6)
+        drafts = (folder / f"tmp_pack_{token}", folder / f"tmp_idx_{token}")
+        write_durably(drafts[0], pack, READ_ONLY)
+        write_durably(drafts[1], index, READ_ONLY)
+        # The index last: its presence is what makes the pack one.
+        drafts[0].replace(folder / f"pack-{name}.pack")
+        drafts[1].replace(folder / f"pack-{name}.idx")
+        sync_folder(folder)
+
+
+def packed_bytes(objects: Sequence[ShaFile]) -> tuple[bytes, bytes, str]:
+    """A pack of whole objects, its index, and the name they go by."""
+    pack = bytearray(b"PACK" + (2).to_bytes(4, "big") + len(objects).to_bytes(4, "big"))
+    entries = []
+    for new in objects:
+        entry = b"".join(pack_object_chunks(new.type_num, new.as_raw_chunks(), SHA1))
+        entries.append((bytes.fromhex(new.id.decode()), len(pack), zlib.crc32(entry)))
+        pack += entry
+    checksum = hashlib.sha1(pack, usedforsecurity=False).digest()
+    index = io.BytesIO()
+    write_pack_index_v2(index, sorted(entries), checksum)
+    return bytes(pack + checksum), index.getvalue(), checksum.hex()
+
+
+def loose_header(path: Path) -> tuple[bytes, int, int]:
+    """Kind, size and peak of a loose object, inflating no more than its header. Raises one of GARBLED."""
+    with path.open("rb", buffering=0) as file:
+        header, nul, _ = zlib.decompressobj().decompress(file.read(128), 64).partition(b"\0")
+    kind, _, size = header.partition(b" ")
+    if not nul or kind not in KINDS.values():
+        raise ValueError("the header is not one Git writes")
+    return kind, int(size), int(size)
+
+
+def inflate_loose(path: Path) -> bytes:
+    """The content of a loose object, inflating no more than its header says. Raises one of GARBLED."""
+    raw = path.read_bytes()
+    _, size, _ = loose_header(path)
+    header, _, content = zlib.decompressobj().decompress(raw, size + 64).partition(b"\0")
+    if len(content) != size:
+        raise ValueError(f"the object has {len(content)} bytes, its header says {header!r}")
+    return content
+
+
+def packed_header(pack: Pack, offset: int) -> tuple[bytes, int, int]:
+    """Kind, size and peak of an entry: the headers of its whole chain of deltas are read, nothing is inflated.
+
+    The peak is the largest of what unpacking makes on the way (a base or a step may be larger than what it leads to),
+    or all the deltas together. Raises one of GARBLED, PackFileDisappeared, FileNotFoundError.
+    """
+    size: int | None = None
+    largest = together = 0
+    descriptor = os.open(pack.data.path, os.O_RDONLY)
+    try:
+        for _ in range(LONGEST_CHAIN):
+            entry = os.pread(descriptor, ENTRY_BYTES, offset)
+            first, used = varint(entry, 0)
+            kind, stored = entry[0] >> 4 & 7, (entry[0] & 15) | (first >> 7 << 4)
+            together += stored
+            if kind in KINDS:
+                return KINDS[kind], stored if size is None else size, max(largest, together)
+            base, used = _base(pack, entry, kind, used, offset)
+            delta = zlib.decompressobj().decompress(os.pread(descriptor, 256, offset + used), DELTA_BYTES)
+            source, read = varint(delta, 0)
+            result, _ = varint(delta, read)
+            size = result if size is None else size
+            largest, offset = max(largest, source, result), base
+    finally:
+        os.close(descriptor)
+    raise ValueError("its chain of deltas does not end")
+
+
+def varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A number in Git's base-128 form, least significant part first, and where it ends."""
+    value = shift = 0
+    while True:
+        value |= (raw[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if not raw[at - 1] & 0x80:
+            return value, at
+
+
+def _base(pack: Pack, entry: bytes, kind: int, used: int, offset: int) -> tuple[int, int]:
+    """Where the base of a delta begins, and the length of the entry's header."""
+    if kind == ID_DELTA:
+        return pack.index.object_offset(RawObjectID(entry[used : used + 20])), used + 20
+    if kind != OFFSET_DELTA:
+        raise ValueError(f"a pack has no entries of type {kind}")
+    back = entry[used] & 0x7F
+    while entry[used] & 0x80:
+        used += 1
+        back = (back + 1 << 7) | (entry[used] & 0x7F)
+    if not 0 < back < offset:
+        raise ValueError("a delta's base lies outside its pack")
+    return offset - back, used + 1

@@ -1,0 +1,127 @@
+"""Repositories in memory: the same ids and answers as on disk, gone with the process. For tests that want speed."""
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+
+from dulwich.objects import ShaFile
+
+from app.stores.errors import RefConflictError, RefMovedError, RepositoryExistsError, RepositoryNotFoundError
+from app.stores.git import objects
+from app.stores.git.refs import HEADS, is_ref
+from app.stores.ports import CommitRecord, NewCommit, Refs, TreeFile
+
+
+class MemoryObjects:
+    """Objects by id."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, bytes]] = {}
+
+    def find(self, oid: str) -> objects.Found | None:
+        """The object, or None when it is not there."""
+        if oid not in self._kept:
+            return None
+        kind, raw = self._kept[oid]
+        return objects.Found(kind, len(raw), len(raw), lambda: raw)
+
+    def keep(self, new: Sequence[ShaFile]) -> None:
+        """Store objects."""
+        self._kept.update({made.id.decode(): (made.type_name, made.as_raw_string()) for made in new})
+
+
+class MemoryRepository:
+    """A repository in memory. `objects` and `tags` (ids by short name) are open, to add what other tools make."""
+
+    def __init__(self, default_branch: str) -> None:
+        self.objects = MemoryObjects()
+        self.tags: dict[str, str] = {}
+        self._default = default_branch
+        self._heads: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def refs(self) -> Refs:
+        """See Repository.refs."""
+        with self._lock:
+            heads, tags = dict(self._heads), dict(self.tags)
+        peeled = {name: objects.peel(self.objects, oid) for name, oid in tags.items()}
+        return Refs(self._default, heads, {name: oid for name, oid in peeled.items() if oid is not None})
+
+    def head(self, branch: str) -> str | None:
+        """See Repository.head."""
+        return self._heads.get(branch)
+
+    def commit(self, oid: str) -> CommitRecord:
+        """See Repository.commit."""
+        return objects.read_commit(self.objects, oid)
+
+    def file(self, commit: str, path: str) -> TreeFile | None:
+        """See Repository.file."""
+        return objects.read_file(self.objects, commit, path)
+
+    def blob(self, oid: str, limit: int) -> bytes:
+        """See Repository.blob."""
+        return objects.read_blob(self.objects, oid, limit)
+
+    def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
+        """See Repository.write_commits."""
+        with self._lock:
+            self._check(branch, expected)
+            ids, new = objects.build(self.objects, expected, commits)
+            self.objects.keep(new)
+            if ids:
+                self._heads[branch] = ids[-1]
+            return tuple(ids)
+
+    def create_branch(self, branch: str, oid: str) -> None:
+        """See Repository.create_branch."""
+        objects.read_commit(self.objects, oid)
+        with self._lock:
+            if branch in self._heads:
+                raise RefConflictError(f"There is a branch {branch!r} already.")
+            self._check(branch, None)
+            self._heads[branch] = oid
+
+    def delete_branch(self, branch: str, expected: str) -> None:
+        """See Repository.delete_branch."""
+        with self._lock:
+            self._check(branch, expected)
+            del self._heads[branch]
+
+    def fingerprint(self) -> str:
+        """See Repository.fingerprint."""
+        with self._lock:
+            state: tuple[Mapping[str, str], ...] = (dict(sorted(self._heads.items())), dict(sorted(self.tags.items())))
+        return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
+
+    def _check(self, branch: str, expected: str | None) -> None:
+        if not is_ref(HEADS + branch):
+            raise RefConflictError(f"{branch!r} is not a branch name Git accepts: see `git check-ref-format`.")
+        if self._heads.get(branch) != expected:
+            raise RefMovedError(f"{branch!r} is at {self._heads.get(branch)} and was expected to be at {expected}.")
+        for other in self._heads if expected is None else ():
+            if other.startswith(branch + "/") or branch.startswith(other + "/"):
+                raise RefConflictError(f"{branch!r} cannot be made beside {other!r}: choose another name.")
+
+
+class MemoryGit:
+    """A host of repositories in memory."""
+
+    def __init__(self) -> None:
+        self._repositories: dict[str, MemoryRepository] = {}
+        self._lock = threading.Lock()
+
+    def create(self, name: str, default_branch: str, first: NewCommit) -> None:
+        """See GitHost.create."""
+        made = MemoryRepository(default_branch)
+        made.write_commits(default_branch, None, [first])
+        with self._lock:
+            if name.lower() in {known.lower() for known in self._repositories}:
+                raise RepositoryExistsError(f"There is a repository of project {name!r} already.")
+            self._repositories[name] = made
+
+    def repository(self, name: str) -> MemoryRepository:
+        """See GitHost.repository."""
+        if name not in self._repositories:
+            raise RepositoryNotFoundError(f"There is no repository of project {name!r}; create the project first.")
+        return self._repositories[name]

@@ -1,0 +1,262 @@
+"""Refs as files: `refs/heads/x` with an id in it, `packed-refs` for those without a file, HEAD.
+
+Reading never takes a failing disk for a missing branch. Writing holds Git's own lock of the ref, so stock Git may work
+in the repository at the same time.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dulwich.refs import Ref, check_ref_format
+
+from app.stores.errors import RefConflictError, RefMovedError, RepositoryCorruptError
+from app.stores.git.locks import HOME, RefLock, Turns, sync_folder, write_durably
+
+HEADS = "refs/heads/"
+TAGS = "refs/tags/"
+SYMBOLIC = "ref: "
+MOST_HOPS = 5
+LONGEST_PART = 250  # bytes; a file name has 255, of which `.lock` takes five
+VALUE = re.compile(r"[0-9a-f]{40}\Z")
+PACKED = re.compile(rb"^([0-9a-f]{40}) (refs/[^\n]+)\n(?:\^([0-9a-f]{40})\n)?", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`packed-refs` as it was under `key`: ids by name, and what annotated tags peel to."""
+
+    key: tuple[int, ...]
+    values: Mapping[str, str]
+    peeled: Mapping[str, str]
+
+
+NOTHING_PACKED = Packed((), {}, {})
+
+
+class DiskRefs:
+    """The refs of the repository at `path`. Names are whole: `refs/heads/main`."""
+
+    def __init__(self, path: Path, turns: Turns) -> None:
+        self._path = path
+        self._turns = turns
+        self._packed = NOTHING_PACKED
+
+    def default(self) -> str:
+        """The branch HEAD names. Raises RepositoryCorruptError when it names none."""
+        text = self._head()
+        if not text.startswith(SYMBOLIC + HEADS):
+            raise RepositoryCorruptError(
+                f"HEAD of {self._path} names no branch. Run `git symbolic-ref HEAD refs/heads/<branch>` there."
+            )
+        return text.removeprefix(SYMBOLIC + HEADS)
+
+    def read(self, ref: str) -> str | None:
+        """The id a ref holds or leads to. Raises RepositoryCorruptError."""
+        return self._value(self.follow(ref))
+
+    def follow(self, ref: str) -> str:
+        """The ref at the end of a chain of symbolic ones, which may not exist."""
+        for _ in range(MOST_HOPS):
+            text = self._loose(ref)
+            if text is None or not text.startswith(SYMBOLIC):
+                return ref
+            ref = text.removeprefix(SYMBOLIC).strip()
+            if not is_ref(ref):
+                raise RepositoryCorruptError(f"A ref of {self._path} leads to {ref!r}, which is no ref. Delete it.")
+        raise RepositoryCorruptError(f"Ref {ref!r} of {self._path} leads to itself. Delete it.")
+
+    def names(self, prefix: str) -> list[str]:
+        """Every ref below `prefix` whose name is UTF-8, sorted."""
+        loose = {name for name, _ in self._files(prefix)}
+        return sorted(loose.union(name for name in self.packed().values if name.startswith(prefix)))
+
+    def packed(self) -> Packed:
+        """What `packed-refs` says now."""
+        path = self._path / "packed-refs"
+        try:
+            if _key(path.stat()) == self._packed.key:
+                return self._packed
+            with path.open("rb") as file:
+                self._packed = parse_packed(_key(os.fstat(file.fileno())), file.read())
+        except FileNotFoundError:
+            self._packed = NOTHING_PACKED
+        return self._packed
+
+    def fingerprint(self) -> str:
+        """A digest of HEAD, of every ref file's name and content, and of which `packed-refs` is there.
+
+        Contents, because two moves within one tick of the clock can leave time, size and even inode as they were.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self._head(), self.packed().key)).encode())
+        for prefix in (HEADS, TAGS):
+            for name, path in sorted(self._files(prefix)):
+                digest.update(repr((name, _read(path))).encode())
+        return digest.hexdigest()
+
+    def check(self, ref: str, expected: str | None) -> None:
+        """Raises RefMovedError when the ref is elsewhere, RefConflictError when it has no room beside another."""
+        self._check_value(ref, expected)
+        if expected is None:
+            self._check_room(ref)
+
+    def move(self, ref: str, expected: str | None, new: str) -> None:
+        """Compare and swap, durable on return. Call with the turn held. Raises as `check` and RepositoryBusyError."""
+        path = self._path / ref
+        grown = [folder for folder in path.parents if not folder.exists()]
+        with self._locked(ref, f"{new}\n".encode()) as lock:
+            self.check(ref, expected)
+            _clear(path)
+            lock.commit()
+        for folder in (path.parent, *(folder.parent for folder in grown)):
+            sync_folder(folder)
+
+    def delete(self, ref: str, expected: str) -> None:
+        """Compare and delete, durable on return. Call with the turn held. Raises RefMovedError, RepositoryBusyError.
+
+        `packed-refs` stays locked over both steps, or a running `git pack-refs` could bring the ref back; and it goes
+        first, or a crash in between would leave an old value standing there.
+        """
+        self._check_value(ref, expected)
+        path = self._path / ref
+        try:
+            with self._locked(ref, b""), self._turns.locked(self._path / "packed-refs", b""):
+                self._check_value(ref, expected)
+                self._unpack(ref)
+                path.unlink(missing_ok=True)
+                sync_folder(path.parent)
+        finally:
+            _prune(path.parent, self._path / HEADS)
+
+    @contextlib.contextmanager
+    def _locked(self, ref: str, content: bytes) -> Iterator[RefLock]:
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = stack.enter_context(self._turns.locked(self._path / ref, content))
+            except (NotADirectoryError, FileExistsError) as error:
+                raise RefConflictError(f"{ref!r} cannot be made: a part of its name is a branch.") from error
+            yield lock
+
+    def _check_value(self, ref: str, expected: str | None) -> None:
+        value = self.read(ref)
+        if value != expected:
+            raise RefMovedError(f"{ref!r} is {_at(value)} and was expected to be {_at(expected)}. Read it again.")
+
+    def _check_room(self, ref: str) -> None:
+        """`a` and `a/b` cannot both be: as files they would collide, and Git refuses it of packed ones too."""
+        above = {"/".join(ref.split("/")[:length]) for length in range(3, ref.count("/") + 1)}
+        for other in self.names(HEADS):
+            if other in above or other.startswith(ref + "/"):
+                raise RefConflictError(
+                    f"{ref!r} cannot be made beside {other!r}: choose a name that does not contain it."
+                )
+
+    def _value(self, ref: str) -> str | None:
+        # The file first: `git pack-refs` writes packed-refs before it removes files, so one of the two has it.
+        text = self._loose(ref)
+        value = self.packed().values.get(ref) if text is None else text
+        if value is None:
+            self._head()
+        elif not VALUE.match(value):
+            raise RepositoryCorruptError(
+                f"{ref!r} of {self._path} holds no commit id. Run `git update-ref {ref} <commit>` there."
+            )
+        return value
+
+    def _head(self) -> str:
+        """What HEAD says. Raises FileNotFoundError: without HEAD nothing else that is missing means anything."""
+        text = _read(self._path / "HEAD")
+        if text is None:
+            raise FileNotFoundError(2, "there is no HEAD", str(self._path))
+        return text
+
+    def _loose(self, ref: str) -> str | None:
+        return _read(self._path / ref)
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
+        """Every ref file below `prefix`, by name."""
+        folders = [self._path / prefix]
+        while folders:
+            folder = folders.pop()
+            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.path[len(str(self._path)) + 1 :]
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif is_ref(name):
+                        yield name, Path(entry.path)
+
+    def _unpack(self, ref: str) -> None:
+        """Take a ref out of `packed-refs`, whose other lines stay as they are. Call with both locks held."""
+        if ref not in self.packed().values:
+            return
+        path, draft = self._path / "packed-refs", self._path / HOME / "packed-refs"
+        raw = path.read_bytes()
+        line = re.compile(rb"^[0-9a-f]{40} " + re.escape(ref.encode()) + rb"\n(?:\^[0-9a-f]{40}\n)?", re.MULTILINE)
+        write_durably(draft, line.sub(b"", raw))
+        draft.replace(path)
+        sync_folder(self._path)
+
+
+def is_ref(name: str) -> bool:
+    """Whether Git takes the whole name, below `refs/`, and it is UTF-8."""
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError:
+        return False
+    fits = all(len(part) <= LONGEST_PART for part in raw.split(b"/"))
+    return fits and raw.startswith(b"refs/") and check_ref_format(Ref(raw.removeprefix(b"refs/")))
+
+
+def parse_packed(key: tuple[int, ...], raw: bytes) -> Packed:
+    """The lines of `packed-refs`. Names that are not UTF-8 are left out. Raises RepositoryCorruptError."""
+    for line in PACKED.sub(b"", raw).splitlines():
+        if not line.startswith(b"#"):
+            raise RepositoryCorruptError(f"packed-refs has the line {line[:80]!r}, which names no ref. Remove it.")
+    values, peeled = {}, {}
+    for value, ref, target in PACKED.findall(raw):
+        with contextlib.suppress(UnicodeDecodeError):
+            name = ref.decode()
+            values[name] = value.decode()
+            if target:
+                peeled[name] = target.decode()
+    return Packed(key, values, peeled)
+
+
+def _read(path: Path) -> str | None:
+    """The first line of a ref file, None when there is no such file."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _key(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _at(value: str | None) -> str:
+    return "not there" if value is None else f"at {value}"
+
+
+def _clear(path: Path) -> None:
+    """Remove the empty folders that deleted branches left where a branch is to stand."""
+    if path.is_dir():
+        for folder, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        if path.is_dir():
+            raise RefConflictError(f"{path.name!r} cannot be made: there are branches below it.")
+
+
+def _prune(folder: Path, stop: Path) -> None:
+    """Remove the folders that a deleted branch left empty, up to `stop`."""
+    with contextlib.suppress(OSError):
+        while folder != stop:
+            folder.rmdir()
+            folder = folder.parent

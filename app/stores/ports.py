@@ -1,0 +1,190 @@
+"""What the registry needs from the places where things are kept: four ports and their records.
+
+Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+# ── Git ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who, and when: `at` carries the offset the commit was written with."""
+
+    name: str
+    email: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """A commit as Git has it. Ids are 40 lowercase hex digits; the message is decoded, never failing."""
+
+    oid: str
+    parents: tuple[str, ...]
+    tree: str
+    author: Signature
+    committer: Signature
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """What a repository points at: short names to commit ids. Annotated tags are peeled; tags of non-commits left out."""
+
+    default: str
+    heads: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """What stands at a path of a commit. Only a `file` has a blob that may be read as text."""
+
+    oid: str
+    kind: Literal["file", "symlink", "submodule", "tree"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommit:
+    """A commit to be made: `files` replaces whole files by path and leaves every other path as it was."""
+
+    files: Mapping[str, bytes]
+    message: str
+    author: Signature
+    committer: Signature
+
+
+class Repository(Protocol):
+    """One bare repository. Every call blocks on the disk and is made from a worker thread; any thread may call."""
+
+    def refs(self) -> Refs:
+        """Every branch and tag, and the branch HEAD names (which may not exist yet)."""
+
+    def head(self, branch: str) -> str | None:
+        """The commit a branch is at, or None when there is no such branch."""
+
+    def commit(self, oid: str) -> CommitRecord:
+        """Raises CommitNotFoundError, also for the id of something that is not a commit."""
+
+    def file(self, commit: str, path: str) -> TreeFile | None:
+        """What `path` ("a/b.yml") is in a commit's tree, or the link or submodule on the way there; none is followed.
+
+        Raises CommitNotFoundError.
+        """
+
+    def blob(self, oid: str, limit: int) -> bytes:
+        """A blob's bytes. Raises BlobNotFoundError, or BlobTooLargeError before inflating more than `limit` bytes."""
+
+    def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
+        """Chain `commits` onto `expected` and move the branch there, all or nothing, durable on return.
+
+        `expected` None makes the branch with a first commit without parents. Answers the new ids, oldest first.
+        Raises RefMovedError when the branch is not at `expected` (nothing is visible then), RefConflictError when `a`
+        and `a/b` would have to exist together, PathConflictError, RepositoryBusyError.
+        """
+
+    def create_branch(self, branch: str, oid: str) -> None:
+        """Durable on return. Raises RefConflictError, CommitNotFoundError, RepositoryBusyError."""
+
+    def delete_branch(self, branch: str, expected: str) -> None:
+        """Durable on return. Raises RefMovedError when the branch is not at `expected`, RepositoryBusyError."""
+
+    def fingerprint(self) -> str:
+        """Cheap, and different whenever a ref may have changed since the last call; equal otherwise."""
+
+
+class GitHost(Protocol):
+    """Where the repositories lie. Names are checked project names ("search/ranker")."""
+
+    def create(self, name: str, default_branch: str, first: NewCommit) -> None:
+        """A bare repository whose HEAD names `default_branch`, which holds `first`. All or nothing, durable on return.
+
+        Raises RepositoryExistsError, also when only letter case differs.
+        """
+
+    def repository(self, name: str) -> Repository:
+        """Cheap to call often. Raises RepositoryNotFoundError."""
+
+
+# ── Cache ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cache(Protocol):
+    """Disposable memory shared by every server process. All may be lost at any moment.
+
+    Values are opaque bytes. Every method raises CacheUnavailableError, and nothing else, when the cache fails.
+    """
+
+    async def ticket(self) -> int:
+        """A number greater than every ticket handed out before. Take it *before* reading from Git what `move` stores."""
+
+    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+        """Store pointers by field in one step (None forgets one), leaving alone those stored under a later ticket."""
+
+    async def pointers(self, project: str) -> Mapping[str, bytes]:
+        """Every pointer of a project; empty when none is known."""
+
+    async def pointer(self, project: str, field: str) -> bytes | None:
+        """One pointer, or None when it is not known."""
+
+    async def forget(self, project: str) -> None:
+        """Drop every pointer of a project."""
+
+    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+        """The stored manifests among `blobs`, in one round trip."""
+
+    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+        """Store manifests by blob id. A blob's manifest never changes, so the last write may win."""
+
+    async def close(self) -> None:
+        """Let go of every connection. The cache is not used after."""
+
+
+# ── Objects ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """Where bytes are kept: equal bytes of one project are kept once. `sha256` is 64 lowercase hex digits."""
+
+    project: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request that anyone who holds it may make until it expires. The URL is a secret."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """What the store says of bytes it holds: their size and their sha-256 (None when the store does not know it)."""
+
+    size: int
+    sha256: str | None
+
+
+class ObjectStore(Protocol):
+    """Where the bytes are. Bytes never pass through the API: callers move them with signed requests."""
+
+    def sign_put(self, key: ObjectKey, *, size: int, content_type: str, expires_in: int) -> SignedRequest:
+        """A request that stores exactly `size` bytes of exactly this sha-256, once, within `expires_in` seconds."""
+
+    def sign_get(self, key: ObjectKey, *, content_type: str, filename: str | None, expires_in: int) -> SignedRequest:
+        """A request that fetches the bytes, ranges included, and names the download `filename`."""
+
+    async def stat(self, key: ObjectKey) -> ObjectStat | None:
+        """What is stored under the key, or None."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""

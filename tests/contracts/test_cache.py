@@ -1,0 +1,155 @@
+"""What every cache does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis.asyncio
+from app.stores.cache.memory import MemoryCache
+from app.stores.cache.redis import RedisCache
+from app.stores.cache.valkey import PrivateValkey
+from app.stores.ports import Cache
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateValkey]:
+    server = PrivateValkey(tmp_path_factory.mktemp("valkey"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncIterator[Cache]:
+    if request.param == "memory":
+        yield MemoryCache()
+        return
+    client = redis.asyncio.Redis.from_url(valkey.url)
+    await client.flushall()
+    await client.aclose()
+    cache = RedisCache(valkey.url)
+    yield cache
+    await cache.close()
+
+
+async def test_an_empty_cache_knows_nothing(cache: Cache) -> None:
+    assert await cache.pointers("p") == {}
+    assert await cache.pointer("p", "main") is None
+    assert await cache.manifests(["a" * 40]) == {}
+
+
+async def test_every_ticket_is_greater_than_those_before(cache: Cache) -> None:
+    tickets = [await cache.ticket() for _ in range(100)]
+    assert tickets == sorted(set(tickets))
+
+
+async def test_tickets_taken_at_once_are_all_different(cache: Cache) -> None:
+    tickets = await asyncio.gather(*(cache.ticket() for _ in range(100)))
+    assert len(set(tickets)) == 100
+
+
+async def test_a_pointer_is_read_as_it_was_stored(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"1=\0-\r\n\xff", "größe/x": b""})
+    assert await cache.pointer("p", "main") == b"1=\0-\r\n\xff"
+    assert await cache.pointers("p") == {"main": b"1=\0-\r\n\xff", "größe/x": b""}
+
+
+async def test_a_later_ticket_replaces(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"old"})
+    await cache.move("p", await cache.ticket(), {"main": b"new"})
+    assert await cache.pointer("p", "main") == b"new"
+
+
+async def test_an_earlier_ticket_changes_nothing(cache: Cache) -> None:
+    earlier, later = await cache.ticket(), await cache.ticket()
+    await cache.move("p", later, {"main": b"new"})
+    await cache.move("p", earlier, {"main": b"old"})
+    await cache.move("p", earlier, {"main": None})
+    assert await cache.pointer("p", "main") == b"new"
+
+
+async def test_the_same_ticket_may_store_again(cache: Cache) -> None:
+    ticket = await cache.ticket()
+    await cache.move("p", ticket, {"main": b"once"})
+    await cache.move("p", ticket, {"main": b"twice"})
+    assert await cache.pointer("p", "main") == b"twice"
+
+
+async def test_fields_are_weighed_one_by_one(cache: Cache) -> None:
+    earlier, later = await cache.ticket(), await cache.ticket()
+    await cache.move("p", later, {"main": b"new"})
+    await cache.move("p", earlier, {"main": b"old", "dev": b"old"})
+    assert await cache.pointers("p") == {"main": b"new", "dev": b"old"}
+
+
+async def test_a_pointer_moved_to_none_is_not_known(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"x", "dev": b"y"})
+    await cache.move("p", await cache.ticket(), {"main": None})
+    assert await cache.pointers("p") == {"dev": b"y"}
+    assert await cache.pointer("p", "main") is None
+
+
+async def test_an_earlier_ticket_does_not_bring_back_a_forgotten_pointer(cache: Cache) -> None:
+    earlier, later = await cache.ticket(), await cache.ticket()
+    await cache.move("p", later, {"main": None})
+    await cache.move("p", earlier, {"main": b"ghost"})
+    assert await cache.pointer("p", "main") is None
+
+
+async def test_a_later_ticket_brings_a_forgotten_pointer_back(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": None})
+    await cache.move("p", await cache.ticket(), {"main": b"again"})
+    assert await cache.pointers("p") == {"main": b"again"}
+
+
+async def test_moving_nothing_is_allowed(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {})
+    assert await cache.pointers("p") == {}
+
+
+async def test_many_pointers_move_at_once(cache: Cache) -> None:
+    pointers = {f"branch-{number}": str(number).encode() for number in range(5000)}
+    await cache.move("p", await cache.ticket(), pointers)
+    assert await cache.pointers("p") == pointers
+
+
+async def test_projects_are_kept_apart(cache: Cache) -> None:
+    await cache.move("a", await cache.ticket(), {"b:main": b"1"})
+    await cache.move("a/b", await cache.ticket(), {"main": b"2"})
+    await cache.forget("a")
+    assert await cache.pointers("a") == {}
+    assert await cache.pointers("a/b") == {"main": b"2"}
+
+
+async def test_a_forgotten_project_may_be_stored_again(cache: Cache) -> None:
+    ticket = await cache.ticket()
+    await cache.move("p", ticket, {"main": b"1"})
+    await cache.forget("p")
+    await cache.move("p", ticket, {"main": b"2"})
+    assert await cache.pointers("p") == {"main": b"2"}
+
+
+async def test_manifests_come_back_by_blob(cache: Cache) -> None:
+    await cache.put_manifests({"a" * 40: b"\0one", "b" * 40: b""})
+    assert await cache.manifests(["b" * 40, "c" * 40, "a" * 40, "a" * 40]) == {"a" * 40: b"\0one", "b" * 40: b""}
+
+
+async def test_asking_for_no_manifests_gives_none(cache: Cache) -> None:
+    await cache.put_manifests({})
+    assert await cache.manifests([]) == {}
+
+
+async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:
+    await cache.put_manifests({"a" * 40: b"one"})
+    for _ in range(50):
+        call = asyncio.ensure_future(cache.manifests(["a" * 40]))
+        await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert await cache.pointer("p", "main") is None
+
+
+async def test_more_callers_than_connections_all_get_their_answer(cache: Cache) -> None:
+    await cache.put_manifests({"a" * 40: b"one"})
+    answers = await asyncio.gather(*(cache.manifests(["a" * 40]) for _ in range(200)))
+    assert all(answer == {"a" * 40: b"one"} for answer in answers)
