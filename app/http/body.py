@@ -1,0 +1,105 @@
+"""What comes in and goes out as JSON, and what a GraphQL request written in it may look like."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Never
+
+from starlette.requests import Request
+
+from app.http.errors import Code, Refusal
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request's body, or characters of a message on a socket."""
+MAX_DEPTH = 64
+"""Lists and objects inside each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """One operation as a caller asks for it, members checked, nothing parsed."""
+
+    query: str
+    operation_name: str | None
+    variables: Mapping[str, Any]
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY. Raises Refusal."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
+        raise _too_large()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    return Refusal(Code.PAYLOAD_TOO_LARGE, f"A request has at most {MAX_BODY} bytes; send less at once.")
+
+
+def decode_json(text: bytes | str) -> Any:
+    """A JSON value: UTF-8, numbers finite, not nested more than MAX_DEPTH deep. Raises Refusal."""
+    try:
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise Refusal(Code.BAD_REQUEST, "The request is not valid UTF-8; encode it so.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise Refusal(Code.BAD_REQUEST, f"The request is not valid JSON: {error}.") from error
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, list | dict)]
+        if not level:
+            return value
+    raise _too_deep()
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _too_deep() -> Refusal:
+    return Refusal(Code.BAD_REQUEST, f"The JSON is nested more than {MAX_DEPTH} deep; flatten it.")
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def encode_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8. Raises ValueError or TypeError for what JSON cannot say."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but JSON can escape it
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def parse_request(value: Any) -> GraphQLRequest:
+    """The GraphQL request a JSON value describes; members nobody knows are ignored. Raises Refusal."""
+    if not isinstance(value, dict):
+        raise Refusal(Code.BAD_REQUEST, 'A request is one JSON object, like {"query": "{ __typename }"}.')
+    if not isinstance(value.get("query"), str):
+        raise Refusal(Code.BAD_REQUEST, "The member 'query' has to be the text of a GraphQL document.")
+    _check_member(value, "operationName", str, "a string")
+    _check_member(value, "variables", dict, "an object")
+    _check_member(value, "extensions", dict, "an object")
+    return GraphQLRequest(value["query"], value.get("operationName"), value.get("variables") or {})
+
+
+def _check_member(value: dict[str, Any], name: str, kind: type, described: str) -> None:
+    if value.get(name) is not None and not isinstance(value[name], kind):
+        raise Refusal(Code.BAD_REQUEST, f"The member '{name}' has to be {described}, null or absent.")

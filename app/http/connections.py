@@ -1,0 +1,48 @@
+"""The sockets and streams that are open right now, so that a shutdown can end them instead of waiting for them."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CLOSING_SECONDS = 5.0
+
+
+class Connections:
+    """Every long-lived connection of one server. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._open: dict[asyncio.Future[None], Callable[[], object]] = {}
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def holding(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Counts a connection as open for the time of the block; `stop` asks it to end, without waiting."""
+        ended = asyncio.get_running_loop().create_future()
+        self._open[ended] = stop
+        if self._closing:
+            stop()
+        try:
+            yield
+        finally:
+            del self._open[ended]
+            ended.set_result(None)
+
+    async def close_all(self) -> None:
+        """Ask everything open, and whatever still opens, to end; waits for it at most CLOSING_SECONDS."""
+        self._closing = True
+        for stop in tuple(self._open.values()):
+            stop()
+        if self._open:
+            await asyncio.wait(tuple(self._open), timeout=CLOSING_SECONDS)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until each has cleaned up. What they raised was theirs to handle, and is dropped."""
+    pending = list(tasks)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,86 @@
+"""GraphQL over Server-Sent Events, one connection per operation (the "distinct connections mode" of graphql-sse)."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from app.http.body import encode_json
+from app.http.connections import Connections, cancel
+from app.http.engine import Engine, Result
+
+KEEP_ALIVE = 12.0
+"""Seconds between comments that keep proxies from closing a quiet stream."""
+HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Accept"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class EventStream:
+    """An ASGI answer that sends each result as it comes, and closes the results when the client leaves."""
+
+    def __init__(
+        self, results: AsyncGenerator[Result, None], engine: Engine, connections: Connections, request_id: str
+    ) -> None:
+        self._results = results
+        self._engine = engine
+        self._connections = connections
+        self._request_id = request_id
+        self._stopped = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the results end, the client leaves or the server shuts down."""
+        del scope
+        await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        with self._connections.holding(self._stopped.set):
+            tasks = [
+                asyncio.create_task(self._deliver(send)),
+                asyncio.create_task(_keep_alive(send)),
+                asyncio.create_task(_client_leaves(receive)),
+                asyncio.create_task(self._stopped.wait()),
+            ]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await cancel(tasks)
+        with suppress(ClientDisconnect):
+            await _send_text(send, b"", more=False)
+
+    async def _deliver(self, send: Send) -> None:
+        try:
+            async with aclosing(self._results) as results:
+                async for result in results:
+                    await _send_text(send, _next(result))
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001  the stream has begun: whatever it was is told as its last event
+            await _send_text(send, _next({"errors": self._engine.refusal(error, self._request_id).errors}))
+        await _send_text(send, b"event: complete\ndata: \n\n")
+
+
+def _next(result: Result) -> bytes:
+    return b"event: next\ndata: " + encode_json(result) + b"\n\n"
+
+
+async def _send_text(send: Send, text: bytes, *, more: bool = True) -> None:
+    try:
+        await send({"type": "http.response.body", "body": text, "more_body": more})
+    except OSError as error:
+        raise ClientDisconnect from error
+
+
+async def _keep_alive(send: Send) -> None:
+    while True:
+        await asyncio.sleep(KEEP_ALIVE)
+        await _send_text(send, b":\n\n")
+
+
+async def _client_leaves(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

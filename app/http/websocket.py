@@ -1,0 +1,200 @@
+"""GraphQL over WebSocket: the `graphql-transport-ws` protocol, and no other.
+
+A message the protocol does not know ends the socket with a code of its 44xx; a fault of one operation is an `error`
+message for that operation and leaves the others alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Never, TypeAlias
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.http.body import MAX_BODY, GraphQLRequest, decode_json, encode_json, parse_request
+from app.http.connections import Connections, cancel
+from app.http.engine import Engine
+from app.http.errors import Code, Refusal
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+MAX_OPERATIONS = 100
+"""Operations one socket may have running at a time."""
+MAX_REASON = 123
+"""Bytes of the reason a close frame has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What `connection_init` earned: how to make the context of each operation, for how many seconds (None: any)."""
+
+    make_context: Callable[[], Awaitable[Any]]
+    expires_in: float | None = None
+
+
+Authorise: TypeAlias = Callable[[WebSocket, Mapping[str, Any]], Awaitable[Grant | None]]
+"""Judges the payload of `connection_init`; None refuses the socket with 4403."""
+
+
+class _Close(Exception):  # noqa: N818  the end of a conversation, not always a fault
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Session:
+    """The conversation on one socket, from its acceptance to its close."""
+
+    def __init__(self, websocket: WebSocket, engine: Engine, authorise: Authorise, request_id: str) -> None:
+        self._websocket = websocket
+        self._engine = engine
+        self._authorise = authorise
+        self._request_id = request_id
+        self._grant: Grant | None = None
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        self._stopping: asyncio.Future[_Close] = loop.create_future()
+        self._timer = loop.call_later(INIT_SECONDS, self._stop, 4408, "Connection initialisation timeout")
+
+    async def run(self, connections: Connections) -> None:
+        """Talk until either side closes. Every operation has ended, its generators closed, when this returns."""
+        known = PROTOCOL in self._websocket.scope.get("subprotocols", ())
+        await self._websocket.accept(PROTOCOL if known else None)
+        if not known:
+            self._stop(4406, f"Speak the subprotocol {PROTOCOL}")
+        reader = asyncio.create_task(self._read())
+        ends: list[asyncio.Future[Any]] = [reader, self._stopping]
+        try:
+            with connections.holding(self._go_away):
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._timer.cancel()
+            await cancel([reader, *self._tasks])
+        end = self._stopping.result() if self._stopping.done() else reader.exception()
+        if isinstance(end, _Close):
+            await self._close(end)
+        elif isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
+            await self._close(_Close(1011, str(self._engine.refusal(end, self._request_id))))
+
+    def _go_away(self) -> None:
+        self._stop(1001, "The server is going away; connect again")
+
+    def _stop(self, code: int, reason: str) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(_Close(code, reason))
+
+    async def _close(self, close: _Close) -> None:
+        reason = close.reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+        with suppress(WebSocketDisconnect, RuntimeError):  # the client may have been quicker
+            await self._websocket.close(close.code, reason)
+
+    async def _read(self) -> Never:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+            text = message.get("text")
+            if text is None:
+                raise _Close(4400, "Messages are text, not binary")
+            if len(text) > MAX_BODY:
+                raise _Close(1009, f"A message has at most {MAX_BODY} characters")
+            try:
+                await self._handle(decode_json(text))
+            except Refusal as refusal:
+                raise _Close(4400, str(refusal)) from refusal
+
+    async def _handle(self, message: Any) -> None:
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "connection_init":
+            await self._initialise(_payload(message))
+        elif kind == "ping":
+            payload = _payload(message)
+            await self._send({"type": "pong", **({"payload": payload} if payload else {})})
+        elif kind == "pong":
+            _payload(message)
+        elif kind == "subscribe":
+            await self._subscribe(_id(message), parse_request(message.get("payload")))
+        elif kind == "complete":
+            task = self._operations.pop(_id(message), None)
+            if task:
+                task.cancel()
+        else:
+            raise _Close(4400, "A message is an object whose type the protocol knows")
+
+    async def _initialise(self, params: Mapping[str, Any]) -> None:
+        if self._grant:
+            raise _Close(4429, "Too many initialisation requests")
+        try:
+            grant = await self._authorise(self._websocket, params)
+        except Refusal as refusal:
+            raise _Close(4403, str(refusal)) from refusal
+        if grant is None:
+            raise _Close(4403, "Forbidden")
+        self._grant = grant
+        self._timer.cancel()
+        if grant.expires_in is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(grant.expires_in, self._stop, 4403, "The credentials have expired")
+        await self._send({"type": "connection_ack"})
+
+    async def _subscribe(self, operation_id: str, request: GraphQLRequest) -> None:
+        if not self._grant:
+            raise _Close(4401, "Unauthorized: send connection_init first")
+        if operation_id in self._operations:
+            raise _Close(4409, f"Subscriber for {operation_id} already exists")
+        if len(self._tasks) >= MAX_OPERATIONS:
+            message = f"A socket runs at most {MAX_OPERATIONS} operations at a time; complete one, or open another."
+            refusal = Refusal(Code.TOO_MANY_OPERATIONS, message)
+            await self._send({"id": operation_id, "type": "error", "payload": refusal.errors})
+            return
+        task = asyncio.create_task(self._operate(operation_id, request, self._grant))
+        self._operations[operation_id] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _operate(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
+        """Run one operation and send what it answers, ended by exactly one `error` or `complete`."""
+        try:
+            last = await self._deliver(operation_id, request, grant)
+        except WebSocketDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001  one operation's fault is told to it and ends nothing else
+            last = {"type": "error", "payload": self._engine.refusal(error, self._request_id).errors}
+        self._operations.pop(operation_id, None)
+        with suppress(WebSocketDisconnect):
+            await self._send({"id": operation_id, **last})
+
+    async def _deliver(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> dict[str, Any]:
+        operation = self._engine.prepare(request.query, request.operation_name)
+        context = await grant.make_context()
+        results = self._engine.stream(operation, request.variables, context, self._request_id)
+        async with aclosing(results):
+            async for result in results:
+                if "data" not in result:
+                    return {"type": "error", "payload": result["errors"]}
+                await self._send({"id": operation_id, "type": "next", "payload": result})
+        return {"type": "complete"}
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        text = encode_json(message).decode()
+        try:
+            await self._websocket.send_text(text)
+        except RuntimeError as error:  # how the server says that the socket has closed meanwhile
+            raise WebSocketDisconnect from error
+
+
+def _payload(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    payload = message.get("payload")
+    if payload is not None and not isinstance(payload, dict):
+        raise _Close(4400, "A payload is an object")
+    return payload or {}
+
+
+def _id(message: Mapping[str, Any]) -> str:
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise _Close(4400, "An id is a string that is not empty")
+    return operation_id

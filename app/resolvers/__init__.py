@@ -1,0 +1,1 @@
+"""What a request may do: authorise, page, batch. Takes and returns values of the registry."""
