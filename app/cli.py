@@ -1,0 +1,171 @@
+"""`ml-registry`: the command line."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+
+from app import __version__
+from app.main import create_app
+from app.observability import configure_logging
+from app.schema.build import print_schema
+from app.security import is_loopback
+from app.settings import Settings, SettingsError, refuse_unknown
+from app.stores.errors import StoreError
+
+GRACE_SECONDS = 6
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+@cli.callback()
+def about() -> None:
+    """The ML Registry: Git-first, served as GraphQL."""
+
+
+@cli.command()
+def version() -> None:
+    """Say which version this is."""
+    typer.echo(__version__)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    sys.stdout.write(print_schema())
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    *,
+    demo: Annotated[bool, typer.Option(help="Make a demo project on the first start.")] = True,
+) -> None:
+    """Run the server."""
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    settings = _settings({name: value for name, value in given.items() if value is not None})
+    configure_logging()
+    listening = _listen(settings)
+    if settings.port == 0:
+        settings = settings.model_copy(update={"port": listening.getsockname()[1]})
+    app = create_app(settings, with_demo=demo)
+    server = _Server(app, _welcome(settings))
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        try:
+            runner.run(server.run_on(listening))
+        except StoreError as error:
+            raise _stop(str(error)) from error
+
+
+class _Server(uvicorn.Server):
+    """Opens the stores before it listens, greets when it is up, and ends open streams before it waits for them."""
+
+    def __init__(self, app: Starlette, welcome: str) -> None:
+        self._app = app
+        self._welcome = welcome
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            ws_max_size=1024 * 1024,
+            ws_per_message_deflate=False,
+        )
+        super().__init__(config)
+
+    async def run_on(self, listening: socket.socket) -> None:
+        """Serve until a signal asks to stop, which is a success. Raises StoreError when a store cannot be opened."""
+        async with self._app.router.lifespan_context(self._app):
+            for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn sends itself what it caught once it has stopped
+                signal.signal(number, _stopped_already)
+            await self.serve([listening])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say where."""
+        await super().startup(sockets)
+        typer.echo(self._welcome)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close subscriptions first: they would never end by themselves."""
+        await self._app.state.edge.close_all()
+        await super().shutdown(sockets)
+
+
+def _stopped_already(_number: int, _frame: FrameType | None) -> None:
+    """What a signal does when there is nothing left to stop."""
+
+
+def _settings(given: dict[str, object]) -> Settings:
+    try:
+        refuse_unknown(os.environ)
+        settings = Settings(**given)  # type: ignore[arg-type]  # checked by pydantic, which is what it is for
+    except SettingsError as error:
+        raise _stop(str(error)) from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise _stop(f"These settings cannot be used: {problems}") from error
+    if not is_loopback(settings.host):
+        raise _stop(
+            f"{settings.host} can be reached from other machines, and this server lets in whoever reaches it. Listen "
+            "on 127.0.0.1 and put a proxy that signs people in before it, with REGISTRY_PUBLIC_URL set to its address."
+        )
+    return settings
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        raise _stop(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Try another --port."
+        ) from error
+    return listening
+
+
+def _stop(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(2)
+
+
+def _welcome(settings: Settings) -> str:
+    url, git = settings.base_url, settings.data_dir.resolve() / "git"
+    query = '{ artifact(project: \\"demo\\", name: \\"topic-training-data\\") { dataObjectId metadata } }'
+    return f"""
+The ML Registry is up.
+
+  GraphiQL   {url}/
+  GraphQL    {url}/graphql
+  Git        {git}/<project>.git
+
+Three things to try:
+
+  1. Open {url}/ and press Play.
+  2. git clone {git}/demo.git && cat demo/artifacts.yml
+  3. curl -s {url}/graphql -H 'content-type: application/json' \\
+       -d '{{"query": "{query}"}}'
+"""
+
+
+if __name__ == "__main__":
+    main()

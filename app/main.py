@@ -1,0 +1,102 @@
+"""The map of the server: which parts there are and how they hold together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from app import demo
+from app.http import explorer
+from app.http.engine import Engine
+from app.http.graphql import Edge
+from app.http.objects import object_routes
+from app.observability import RequestLog
+from app.registry.errors import RegistryError
+from app.registry.model import Actor
+from app.registry.registry import Registry, Stores
+from app.resolvers.context import Context
+from app.resolvers.limits import Limits
+from app.schema.build import build_schema
+from app.security import LOOPBACK_NAMES, SameSite
+from app.settings import Settings
+from app.stores.connect import connect
+from app.workers.follow import repeat
+
+EXPLORER = Path(__file__).parent / "explorer"
+
+
+def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
+    """The ASGI application. Its stores are opened and closed with its lifespan."""
+    limits = Limits()
+    caller = Actor(settings.actor_name, settings.actor_email)
+
+    async def make_context(connection: HTTPConnection) -> Context:
+        return Context(connection.app.state.registry, caller, limits)
+
+    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,)), make_context)
+    app = Starlette(
+        routes=[
+            Route("/graphql", edge),
+            WebSocketRoute("/graphql", edge),
+            Route("/livez", _alive),
+            Route("/readyz", _ready),
+            *explorer.routes(EXPLORER),
+        ],
+        middleware=[Middleware(RequestLog), Middleware(SameSite, hosts=_names(settings))],
+        lifespan=_lifespan(settings, caller, limits, with_demo=with_demo),
+    )
+    app.state.edge = edge
+    return app
+
+
+def _lifespan(
+    settings: Settings, caller: Actor, limits: Limits, *, with_demo: bool
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with connect(settings.data_dir.resolve(), settings.base_url, settings.redis_url) as stores:
+            registry = Registry(
+                Stores(stores.git, stores.catalogue, stores.cache, stores.objects),
+                stores.secret,
+                max_changes=limits.commit_changes,
+                max_size=limits.file_size,
+            )
+            app.router.routes.extend(object_routes(stores.objects))
+            app.state.registry = registry
+            await registry.follow()
+            if with_demo and not registry.catalogue.projects:
+                await demo.create(registry, caller)
+            following = asyncio.create_task(repeat(registry.follow, settings.sync_seconds))
+            try:
+                yield
+            finally:
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+                await app.state.edge.close_all()
+                await registry.close()
+
+    return lifespan
+
+
+def _names(settings: Settings) -> set[str]:
+    """The names callers may know this server by."""
+    public = urlsplit(settings.base_url).hostname or ""
+    return {*LOOPBACK_NAMES, public, f"[{public}]"}
+
+
+async def _alive(_request: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def _ready(request: Request) -> Response:
+    """Ready once the first look at Git is over, which is before the first request is taken."""
+    registry: Registry = request.app.state.registry
+    return JSONResponse({"status": "ready", "projects": len(registry.catalogue.projects)})

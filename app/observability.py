@@ -1,0 +1,72 @@
+"""What the server says of itself: a request id on every answer, a line in the log for every request.
+
+Query strings are never logged: signed links are secrets.
+"""
+
+import logging
+import re
+import time
+import uuid
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.errors import Mask
+
+HEADER = "x-request-id"
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+SAFE_IN_PATHS = "/:@!$&'()*+,;=~"
+MASK = Mask(())
+log = logging.getLogger("ml_registry.requests")
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """Plain lines on standard error."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
+
+
+class RequestLog:
+    """Gives every request an id, the caller's own if it sent a usable one, and logs how it ended.
+
+    Whatever nobody caught ends here: logged once with the id, and masked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its id in `scope["state"]`."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if ID.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                status = message.get("status", 101)
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001  the last resort for a fault that no part expected
+            refusal = MASK.refusal(error, request_id)
+            if scope["type"] == "http" and not status:  # else the server cuts the unfinished answer off
+                await JSONResponse({"errors": refusal.errors}, refusal.status)(scope, receive, answer)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            log.info(
+                "%s %s %s in %.1f ms (%s)",
+                scope.get("method", "WEBSOCKET"),
+                quote(scope["path"], safe=SAFE_IN_PATHS),
+                status or "-",
+                milliseconds,
+                request_id,
+            )

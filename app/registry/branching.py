@@ -1,0 +1,82 @@
+"""Making and deleting branches: one ref moved by compare-and-swap, then served at once."""
+
+from app.registry import names
+from app.registry.branches import Branches
+from app.registry.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ContentionError,
+    InvalidInputError,
+    NotFoundError,
+    Subject,
+)
+from app.registry.model import Branch, Project
+from app.registry.offload import Offload
+from app.registry.revisions import parse, resolve
+from app.registry.sync import Synchroniser
+from app.stores.errors import RefConflictError, RefMovedError, RepositoryBusyError
+from app.stores.ports import GitHost
+
+TRIES = 10
+
+
+class Branching:
+    """Writes refs. Every change goes through the synchroniser, so pointers and events follow."""
+
+    def __init__(self, git: GitHost, branches: Branches, sync: Synchroniser, offload: Offload) -> None:
+        self._git = git
+        self._branches = branches
+        self._sync = sync
+        self._offload = offload
+
+    async def create(self, project: Project, name: str, revision: str) -> Branch:
+        """A branch at a revision. Raises InvalidInputError, NotFoundError, AlreadyExistsError, ContentionError."""
+        if problem := names.problem_with_branch(name):
+            raise InvalidInputError.of("name", problem)
+        await self._offload(self._create, project, name, revision)
+        await self._sync.sync(project)
+        created = await self._branches.get(project, name)
+        if created is None:
+            raise NotFoundError(Subject.BRANCH, name)
+        return created
+
+    async def delete(self, project: Project, name: str, expected: str | None) -> str:
+        """Delete a branch and answer where it was. Raises InvalidInputError, NotFoundError, ConflictError and more."""
+        if expected is not None and (problem := names.problem_with_oid(expected)):
+            raise InvalidInputError.of("expectedHead", problem)
+        head = await self._offload(self._delete, project, name, expected)
+        await self._sync.sync(project)
+        return head
+
+    def _create(self, project: Project, name: str, revision: str) -> None:
+        repository = self._git.repository(project.name)
+        oid = resolve(repository, parse(revision))
+        if oid is None:
+            raise NotFoundError(Subject.COMMIT, revision)
+        try:
+            repository.create_branch(name, oid)
+        except RefConflictError as error:
+            if repository.head(name) is None:
+                message = f"Git keeps {name!r} and a branch that is a folder of the same name apart; choose another."
+                raise InvalidInputError.of("name", message) from error
+            raise AlreadyExistsError(Subject.BRANCH, name) from error
+        except RepositoryBusyError as error:
+            raise ContentionError("Another process holds this branch right now. Try again in a moment.") from error
+
+    def _delete(self, project: Project, name: str, expected: str | None) -> str:
+        repository = self._git.repository(project.name)
+        for _ in range(TRIES):
+            refs = repository.refs()
+            head = refs.heads.get(name)
+            if head is None:
+                raise NotFoundError(Subject.BRANCH, name)
+            if name == refs.default:
+                raise InvalidInputError.of("name", f"{name!r} is the default branch, which a project always has.")
+            if expected not in (None, head):
+                raise ConflictError(f"{name!r} has moved to {head}. Look at it, and send that id to delete it.", head)
+            try:
+                repository.delete_branch(name, head)
+            except (RefMovedError, RepositoryBusyError):
+                continue
+            return head
+        raise ContentionError("Others are writing to this branch all the time. Nothing was deleted; try again.")

@@ -1,0 +1,95 @@
+"""One lane a branch: writers of a branch queue here instead of racing, and share one ref update a turn."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from app.registry.errors import ContentionError, RegistryError
+from app.registry.manifests import Manifests
+from app.registry.model import Branch
+from app.registry.offload import Offload
+from app.registry.sync import Synchroniser
+from app.registry.writing import BranchWriter, Proposal, Turn, Written
+from app.stores.ports import GitHost
+
+WAITING = 256
+TOGETHER = 64
+IDLE_LANES = 256
+
+
+@dataclass(slots=True)
+class _Lane:
+    writer: BranchWriter
+    waiting: deque[tuple[Branch, Proposal, asyncio.Future[tuple[Branch, Written]]]] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+
+
+class Lanes:
+    """Queues proposals by branch and answers each with the branch as it is after, and what was written."""
+
+    def __init__(self, git: GitHost, manifests: Manifests, sync: Synchroniser, offload: Offload) -> None:
+        self._git = git
+        self._manifests = manifests
+        self._sync = sync
+        self._offload = offload
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    async def submit(self, branch: Branch, proposal: Proposal) -> tuple[Branch, Written]:
+        """Write a proposal. Answers once the commit is durable and served. Raises RegistryError."""
+        lane = self._lane(branch)
+        if len(lane.waiting) >= WAITING:
+            raise ContentionError(f"{WAITING} writers are waiting for this branch already. Try again in a moment.")
+        answer: asyncio.Future[tuple[Branch, Written]] = asyncio.get_running_loop().create_future()
+        lane.waiting.append((branch, proposal, answer))
+        if lane.task is None or lane.task.done():
+            lane.task = asyncio.create_task(self._drain(lane))
+        return await answer
+
+    async def finish(self) -> None:
+        """Wait until nothing is queued, for a server that stops."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        await asyncio.gather(*tasks)
+
+    def _lane(self, branch: Branch) -> _Lane:
+        key = (branch.project.name, branch.name)
+        lane = self._lanes.pop(key, None)
+        if lane is None:
+            self._drop_idle()
+            lane = _Lane(BranchWriter(self._git.repository(branch.project.name), self._manifests))
+        self._lanes[key] = lane  # the most recently used is last
+        return lane
+
+    def _drop_idle(self) -> None:
+        idle = [key for key, lane in self._lanes.items() if not lane.waiting and (not lane.task or lane.task.done())]
+        for key in idle[: max(0, len(self._lanes) - IDLE_LANES)]:
+            del self._lanes[key]
+
+    async def _drain(self, lane: _Lane) -> None:
+        while lane.waiting:
+            taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
+            try:
+                turn = await self._offload(lane.writer.turn, taken[0][0], [proposal for _, proposal, _ in taken])
+                await self._serve(turn)
+            except Exception as error:  # noqa: BLE001 (whatever it was, each of the callers is told)
+                for _, _, answer in taken:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for waiter, outcome in reversed(list(zip(taken, turn.outcomes, strict=True))):
+                if outcome is None:
+                    lane.waiting.appendleft(waiter)
+                else:
+                    _answer(waiter[2], turn.branch, outcome)
+
+    async def _serve(self, turn: Turn) -> None:
+        if turn.previous is not None and turn.previous != turn.branch.head:
+            await self._sync.wrote(turn.previous, turn.branch, turn.manifest)
+
+
+def _answer(answer: asyncio.Future[tuple[Branch, Written]], branch: Branch, outcome: Written | RegistryError) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, RegistryError):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result((branch, outcome))

@@ -1,0 +1,199 @@
+"""Editing a manifest without touching what others wrote.
+
+An edit changes the lines of its own entry: of those, the keys whose values change. Comments above an entry stay when
+it is removed; comments on its lines, and those below it that are indented deeper, go with it. What an edit brought
+about is read again and compared with what was meant before anybody gets to see it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.registry import names
+from app.registry.manifest.interpret import entry_from
+from app.registry.manifest.layout import Layout, Slot
+from app.registry.manifest.model import (
+    DEFAULT_LIMITS,
+    JSON,
+    Code,
+    EditRefusedError,
+    InvalidEntryError,
+    Limits,
+    Manifest,
+    ManifestRefusedError,
+)
+from app.registry.manifest.reader import BOM, Document, parse
+from app.registry.manifest.splice import CannotSpliceError, same
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Add an entry, or make an existing one hold exactly `entry`."""
+
+    name: str
+    entry: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take an entry out."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Give an entry another name, in its place."""
+
+    name: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Make an entry what it is in `source`, another version of the file, as it is written there where that fits."""
+
+    name: str
+    source: bytes
+
+
+Edit = Put | Remove | Rename | Restore
+
+
+def edit(data: bytes | None, edits: Sequence[Edit], limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, Manifest]:
+    """The file with `edits` made in order, and what it holds then; `data` is None when there is no file yet.
+
+    Raises ManifestRefusedError when `data` is broken, EditRefusedError when an edit cannot be made.
+    """
+    document = parse(data or b"", limits)
+    draft = _Draft(document, limits)
+    for one in edits:
+        draft.apply(one)
+    if not any(slot.touched for slot in draft.slots):
+        return data or b"", document.manifest
+    try:
+        text = Layout(document).render(draft.slots)
+    except CannotSpliceError as error:
+        raise _not_possible(document, draft) from error
+    result = text.encode()
+    if data and data.startswith(BOM.encode()):
+        result = BOM.encode() + result
+    return result, _verified(result, document, draft, limits)
+
+
+class _Draft:
+    """What the entries shall be once every edit is made: a slot for each item of the file, then the new ones."""
+
+    def __init__(self, document: Document, limits: Limits) -> None:
+        self._limits = limits
+        self.slots = [Slot(item, item.name or "", item.value) for item in document.items]
+        self._live = {slot.name: slot for slot in self.slots if slot.name}
+        self.entries: dict[str, Mapping[str, JSON]] = {
+            name: entry.entry for name, entry in document.manifest.entries.items()
+        }
+
+    def apply(self, one: Edit) -> None:
+        """Make one edit on top of those before. Raises EditRefusedError."""
+        match one:
+            case Put(name, value):
+                self._put(name, value)
+            case Remove(name):
+                slot = self._require(name)
+                slot.value, slot.touched = None, True
+                del self._live[name]
+                self.entries.pop(name, None)
+            case Rename(name, to):
+                self._rename(name, to)
+            case Restore(name, source):
+                self._restore(name, source)
+
+    def _put(self, name: str, value: Mapping[str, JSON], source: Layout | None = None) -> None:
+        try:
+            entry = entry_from(name, value).entry
+        except InvalidEntryError as error:
+            raise EditRefusedError(error.problems[0].code, error.problems[0].message, name) from error
+        if source is None and name in self.entries and same(self.entries[name], entry):
+            return
+        slot = self._live.get(name)
+        if slot is None:
+            slot = self._live[name] = Slot(None, name, entry)
+            self.slots.append(slot)
+        slot.value, slot.source, slot.touched = entry, source, True
+        self.entries[name] = entry
+
+    def _rename(self, name: str, to: str) -> None:
+        slot = self._require(name)
+        if name not in self.entries:
+            raise EditRefusedError(Code.BAD_VALUE, f"{name!r} is broken in the file; put it whole first.", name)
+        if sentence := names.problem_with_artifact(to):
+            raise EditRefusedError(Code.BAD_NAME, sentence, name)
+        if to == name:
+            return
+        if to in self._live:
+            raise EditRefusedError(Code.NAME_TAKEN, f"There is an entry {to!r} already; choose another name.", name)
+        self._live[to] = self._live.pop(name)
+        self.entries[to] = self.entries.pop(name)
+        slot.name, slot.source, slot.touched = to, None, True
+
+    def _restore(self, name: str, source: bytes) -> None:
+        try:
+            document = parse(source, self._limits)
+        except ManifestRefusedError as error:
+            problem = error.problems[0]
+            raise EditRefusedError(problem.code, f"That version cannot be read: {problem.message}", name) from error
+        entry = document.manifest.entries.get(name)
+        if entry is None:
+            raise EditRefusedError(Code.ENTRY_MISSING, f"That version has no entry {name!r}; choose another.", name)
+        self._put(name, entry.entry, Layout(document))
+
+    def _require(self, name: str) -> Slot:
+        slot = self._live.get(name)
+        if slot is None:
+            raise EditRefusedError(Code.ENTRY_MISSING, f"There is no entry {name!r}; read the file again.", name)
+        return slot
+
+
+def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) -> Manifest:
+    """What the result holds, once it is sure that it is what was meant. Raises EditRefusedError."""
+    try:
+        after = parse(result, limits).manifest
+    except ManifestRefusedError as error:
+        problem = error.problems[0]
+        if problem.code in _LIMITS:
+            raise EditRefusedError(problem.code, problem.message, _first(draft)) from error
+        raise _not_possible(document, draft) from error
+    touched = {slot.name for slot in draft.slots if slot.touched}
+    removed = {slot.item.name or "" for slot in draft.slots if slot.touched and slot.item}
+    if after.entries.keys() != draft.entries.keys() or _others(after, touched) != _others(
+        document.manifest, touched | removed
+    ):
+        raise _not_possible(document, draft)
+    for name, meant in draft.entries.items():
+        entry = after.entries[name].entry
+        if not (same(entry, meant) if name in touched else repr(entry) == repr(meant)):
+            raise _not_possible(document, draft)
+    return after
+
+
+_LIMITS = frozenset({Code.TOO_LARGE, Code.TOO_DEEP, Code.TOO_MANY_NODES, Code.TOO_MANY_ENTRIES, Code.ALIASES_TOO_LARGE})
+
+
+def _others(manifest: Manifest, touched: set[str]) -> list[tuple[str, str | None]]:
+    return [(one.code, one.artifact) for one in manifest.problems if one.artifact not in touched]
+
+
+def _first(draft: _Draft) -> str:
+    return next(slot.name for slot in draft.slots if slot.touched)
+
+
+def _not_possible(document: Document, draft: _Draft) -> EditRefusedError:
+    """Why an edit cannot be made by splicing: its entry is shared, or written in a way that does not allow it."""
+    for slot in draft.slots:
+        if slot.touched and slot.item:
+            start, end = slot.item.span.place.offset, slot.item.span.end
+            for alias, anchor in document.links:
+                if start <= anchor < end and not start <= alias < end:
+                    message = f"Other entries share values with {slot.name!r} by an alias; edit the file with git."
+                    return EditRefusedError(Code.ENTRY_SHARED, message, slot.name)
+    name = _first(draft)
+    message = f"{name!r} cannot be changed without touching text that is not its own; edit the file with git."
+    return EditRefusedError(Code.NOT_SPLICEABLE, message, name)

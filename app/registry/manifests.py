@@ -1,0 +1,182 @@
+"""Manifests by blob id, and which one a commit serves.
+
+A blob never changes, so what was read from it is kept for ever: in the process within a bound, in the cache for every
+process, and always again from Git.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Set as AbstractSet
+from threading import Lock
+
+from app.registry.manifest import (
+    DEFAULT_LIMITS,
+    Limits,
+    Manifest,
+    ManifestRefusedError,
+    Problem,
+    from_json,
+    read,
+    to_json,
+)
+from app.registry.model import ManifestAt, ManifestState, Project
+from app.registry.offload import Offload
+from app.stores.errors import BlobTooLargeError, CacheUnavailableError
+from app.stores.ports import Cache, GitHost, Repository
+
+MEMORY_BYTES = 64 * 1024 * 1024
+EMPTY = Manifest(entries={}, problems=())
+log = logging.getLogger("ml_registry.manifests")
+
+
+class Memory:
+    """What was read, by blob id: the least recently used go first once their files add up to `limit` bytes."""
+
+    def __init__(self, limit: int = MEMORY_BYTES) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[str, tuple[int, Manifest | tuple[Problem, ...]]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, blob: str) -> Manifest | tuple[Problem, ...] | None:
+        """The manifest, the problems that broke the file, or None when neither is remembered."""
+        with self._lock:
+            found = self._kept.get(blob)
+            if found is None:
+                return None
+            self._kept.move_to_end(blob)
+            return found[1]
+
+    def put(self, blob: str, size: int, outcome: Manifest | tuple[Problem, ...]) -> None:
+        """Remember what a file of `size` bytes was read to."""
+        with self._lock:
+            replaced = self._kept.pop(blob, None)
+            self._kept[blob] = (size, outcome)
+            self._size += size - (replaced[0] if replaced else 0)
+            while self._size > self._limit and len(self._kept) > 1:
+                _, (freed, _) = self._kept.popitem(last=False)
+                self._size -= freed
+
+
+class Manifests:
+    """Reads manifests. The synchronous methods block and are called from worker threads."""
+
+    def __init__(self, git: GitHost, cache: Cache, offload: Offload, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._git = git
+        self._cache = cache
+        self._offload = offload
+        self._limits = limits
+        self._memory = Memory()
+
+    async def get(self, project: Project, blob: str | None) -> Manifest:
+        """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
+        if blob is None:
+            return EMPTY
+        remembered = self._memory.get(blob)
+        if isinstance(remembered, Manifest):
+            return remembered
+        if cached := await self._from_cache(blob):
+            return cached
+        manifest = await self._offload(self.load, self._git.repository(project.name), blob)
+        await self.share(blob, manifest)
+        return manifest
+
+    async def share(self, blob: str, manifest: Manifest) -> None:
+        """Put a manifest where every process finds it. Without a cache it stays where it is: in Git."""
+        try:
+            await self._cache.put_manifests({blob: await self._offload(to_json, manifest)})
+        except CacheUnavailableError as error:
+            log.debug("the manifest %s is not cached: %s", blob, error)
+
+    async def store(self, project: Project, blobs: AbstractSet[str]) -> None:
+        """See to it that the cache holds the manifests of these blobs."""
+        try:
+            held = await self._cache.manifests(sorted(blobs))
+        except CacheUnavailableError:
+            return
+        for blob in blobs - held.keys():
+            await self.share(blob, await self._offload(self.load, self._git.repository(project.name), blob))
+
+    async def _from_cache(self, blob: str) -> Manifest | None:
+        try:
+            data = (await self._cache.manifests([blob])).get(blob)
+        except CacheUnavailableError:
+            return None
+        if data is None:
+            return None
+        try:
+            manifest = await self._offload(from_json, data)
+        except ValueError as error:
+            log.warning("the cached manifest %s is damaged (%s); reading Git instead", blob, error)
+            return None
+        self._memory.put(blob, len(data), manifest)
+        return manifest
+
+    def text(self, repository: Repository, blob: str) -> bytes:
+        """Blocking. The bytes of a manifest as they are in Git."""
+        return repository.blob(blob, self._limits.bytes)
+
+    def remember(self, blob: str, size: int, manifest: Manifest) -> None:
+        """Keep a manifest that was just written, so that nobody reads it again."""
+        self._memory.put(blob, size, manifest)
+
+    def load(self, repository: Repository, blob: str) -> Manifest:
+        """Blocking. A blob's manifest, from memory or Git. Raises ManifestRefusedError."""
+        outcome = self._memory.get(blob)
+        if outcome is None:
+            outcome = self._parse(repository, blob)
+        if isinstance(outcome, Manifest):
+            return outcome
+        raise ManifestRefusedError(outcome)
+
+    def _parse(self, repository: Repository, blob: str) -> Manifest | tuple[Problem, ...]:
+        outcome: Manifest | tuple[Problem, ...]
+        size = 0
+        try:
+            data = repository.blob(blob, self._limits.bytes)
+            size = len(data)
+            outcome = read(data, self._limits)
+        except ManifestRefusedError as refused:
+            outcome = refused.problems
+        except BlobTooLargeError as error:
+            message = f"The file has {error.size} bytes; at most {self._limits.bytes} are read. Split the project."
+            outcome = (Problem("TOO_LARGE", message, None, None, None),)
+        self._memory.put(blob, size, outcome)
+        return outcome
+
+    def at(self, repository: Repository, path: str, commit: str) -> ManifestAt:
+        """Blocking. What the manifest at a commit is and which one is served; walks back past broken ones."""
+        file, problems = self._look(repository, path, commit)
+        if file is None:
+            state = ManifestState.BROKEN if problems else ManifestState.ABSENT
+        else:
+            state = ManifestState.BROKEN if problems else ManifestState.VALID
+        if state is ManifestState.VALID:
+            return ManifestAt(commit, state, file, file, commit)
+        if state is ManifestState.ABSENT:
+            return ManifestAt(commit, state, None, None, None)
+        blob, served = self._last_good(repository, path, commit)
+        return ManifestAt(commit, state, file, blob, served, problems)
+
+    def _look(self, repository: Repository, path: str, commit: str) -> tuple[str | None, tuple[Problem, ...]]:
+        """The blob that stands at a commit, and what is wrong with it."""
+        found = repository.file(commit, path)
+        if found is None:
+            return None, ()
+        if found.kind != "file":
+            message = f"{path} is a {found.kind}, which is never followed. Commit it as a regular file."
+            return None, (Problem("NOT_A_FILE", message, None, None, None),)
+        try:
+            self.load(repository, found.oid)
+        except ManifestRefusedError as refused:
+            return found.oid, refused.problems
+        return found.oid, ()
+
+    def _last_good(self, repository: Repository, path: str, commit: str) -> tuple[str | None, str | None]:
+        parents = repository.commit(commit).parents
+        while parents:
+            file, problems = self._look(repository, path, parents[0])
+            if not problems:
+                return file, parents[0] if file else None
+            parents = repository.commit(parents[0]).parents
+        return None, None

@@ -1,0 +1,27 @@
+"""Blocking work off the event loop: Git, YAML and hashing run here, a bounded number at a time."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 8
+
+
+class Offload:
+    """A small pool of threads. Callers beyond it wait their turn; nothing waits on the event loop."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="registry")
+
+    async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in a thread and answer what it answers, or raise what it raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for what runs, then end the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,79 @@
+"""The registry: every service of the domain, wired to the stores it was given."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from app.registry.artifacts import Artifacts
+from app.registry.branches import Branches
+from app.registry.branching import Branching
+from app.registry.catalogue import Catalogue
+from app.registry.feed import Feed
+from app.registry.history import History
+from app.registry.lanes import Lanes
+from app.registry.manifests import Manifests
+from app.registry.model import Actor, Project
+from app.registry.offload import Offload
+from app.registry.sync import Synchroniser
+from app.registry.tickets import Tickets
+from app.registry.transfers import Transfers
+from app.stores.errors import StoreError
+from app.stores.ports import Cache, GitHost, ObjectStore, Repository
+
+log = logging.getLogger("ml_registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where things are kept."""
+
+    git: GitHost
+    catalogue: Repository
+    cache: Cache
+    objects: ObjectStore
+
+
+class Registry:
+    """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes."""
+
+    def __init__(self, stores: Stores, secret: bytes, *, max_changes: int, max_size: int) -> None:
+        self._stores = stores
+        self.offload = offload = Offload()
+        git, cache = stores.git, stores.cache
+        self.feed = Feed()
+        self.catalogue = Catalogue(stores.catalogue, git, offload)
+        self.manifests = Manifests(git, cache, offload)
+        self.branches = Branches(git, cache, self.manifests, offload)
+        self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.feed, offload)
+        self.history = History(git, self.manifests, offload)
+        self.branching = Branching(git, self.branches, self.sync, offload)
+        self.lanes = Lanes(git, self.manifests, self.sync, offload)
+        self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
+        self.artifacts = Artifacts(
+            self.branches, self.history, self.transfers, self.lanes, max_changes=max_changes, max_size=max_size
+        )
+
+    async def create_project(self, project: Project, default_branch: str, actor: Actor) -> Project:
+        """A new project, served on return. Raises InvalidInputError, AlreadyExistsError, ContentionError."""
+        created = await self.catalogue.create(project, default_branch, actor)
+        await self.sync.sync(created)
+        return created
+
+    async def follow(self) -> None:
+        """Look once at everything that may have moved. A project that cannot be read holds up no other."""
+        await self.catalogue.refresh()
+        projects = list(self.catalogue.projects.values())
+        outcomes = await asyncio.gather(*(self.sync.sync(project) for project in projects), return_exceptions=True)
+        for project, outcome in zip(projects, outcomes, strict=True):
+            if isinstance(outcome, StoreError):
+                log.warning("project %s cannot be read: %s", project.name, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+
+    async def close(self) -> None:
+        """Finish what is queued, end every stream, let go of the stores."""
+        await self.lanes.finish()
+        self.feed.close()
+        await self._stores.cache.close()
+        await self._stores.objects.close()
+        self.offload.close()

@@ -1,0 +1,52 @@
+"""Revisions: the names of commits that callers write, and what they stand for."""
+
+import re
+from dataclasses import dataclass
+
+from app.registry import names
+from app.registry.errors import InvalidInputError
+from app.stores.errors import CommitNotFoundError
+from app.stores.ports import Repository
+
+SUFFIX = re.compile(r"(?P<name>.*?)(~(?P<back>\d{0,6}))?\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A name (HEAD, a branch, refs/heads/x, refs/tags/x, a tag, a full commit id) and how many first parents back."""
+
+    name: str
+    back: int = 0
+
+
+def parse(text: str) -> Revision:
+    """Read a revision. Raises InvalidInputError for what can be none, abbreviated ids included."""
+    match = SUFFIX.match(text)
+    name = match["name"] if match else ""
+    back = int(match["back"] or 1) if match and match["back"] is not None else 0
+    short = name.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    if name != "HEAD" and (problem := names.problem_with_branch(short)):
+        raise InvalidInputError.of(
+            "revision",
+            f"{text!r} is no revision: {problem} Give HEAD, a branch, a tag or a full commit id, and ~n after it.",
+        )
+    return Revision(name, back)
+
+
+def resolve(repository: Repository, revision: Revision) -> str | None:
+    """Blocking. The commit a revision stands for, or None. A branch wins over a tag, and both over a commit id."""
+    refs = repository.refs()
+    name = refs.default if revision.name == "HEAD" else revision.name
+    oid = (
+        refs.heads.get(name.removeprefix("refs/heads/"))
+        or refs.tags.get(name.removeprefix("refs/tags/"))
+        or (name if names.OID.match(name) else None)
+    )
+    try:
+        for _ in range(revision.back):
+            if oid is None:
+                return None
+            oid = next(iter(repository.commit(oid).parents), None)
+        return repository.commit(oid).oid if oid else None
+    except CommitNotFoundError:
+        return None

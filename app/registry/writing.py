@@ -1,0 +1,248 @@
+"""The write path: proposals on a branch become commits, one each, moved into place by one compare-and-swap.
+
+The ref update is the only moment where "done" becomes true. Before it nothing is visible, after it nothing is lost.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from app.registry.catalogue import COMMITTER, signature
+from app.registry.changes import EntryChange, plan, touched
+from app.registry.diff import changes as changes_between
+from app.registry.errors import (
+    ConflictError,
+    ContentionError,
+    IdempotencyKeyReusedError,
+    InvalidInputError,
+    ManifestBrokenError,
+    NotFoundError,
+    RegistryError,
+    Subject,
+)
+from app.registry.manifest import EditRefusedError, Manifest, edit
+from app.registry.manifests import EMPTY, Manifests
+from app.registry.messages import Idempotency, describe, idempotency_of, with_trailers
+from app.registry.model import Actor, Branch, Change, ManifestAt, ManifestState
+from app.stores.errors import CommitNotFoundError, RefMovedError, RepositoryBusyError
+from app.stores.ports import NewCommit, Repository
+
+TRIES = 10
+SECONDS = 5.0
+REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One mutation: what is to change, who says so, and on what condition."""
+
+    changes: tuple[EntryChange, ...]
+    author: Actor
+    actor: Actor
+    message: str | None = None
+    base: str | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a proposal: the commit it is in (the head when nothing changed) and the manifest there."""
+
+    commit: str
+    changed: bool
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn did to a branch. An outcome of None has to be tried again on the new head."""
+
+    previous: str | None
+    branch: Branch
+    manifest: Manifest
+    outcomes: tuple[Written | RegistryError | None, ...]
+
+
+class Keys:
+    """The idempotency keys of a branch's last commits, read on from where they were last read."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, str]] = {}
+        self._head: str | None = None
+
+    def find(self, repository: Repository, head: str, wanted: Idempotency) -> str | None:
+        """The commit made with this key, or None. Raises IdempotencyKeyReusedError when the input was another."""
+        self._read(repository, head)
+        if wanted.key not in self._found:
+            return None
+        digest, commit = self._found[wanted.key]
+        if digest != wanted.digest:
+            raise IdempotencyKeyReusedError(wanted.key)
+        return commit
+
+    def _read(self, repository: Repository, head: str) -> None:
+        new: dict[str, tuple[str, str]] = {}
+        oid: str | None = head
+        for _ in range(REMEMBERED):
+            if oid is None or oid == self._head:
+                break
+            record = repository.commit(oid)
+            if found := idempotency_of(record.message):
+                new.setdefault(found.key, (found.digest, record.oid))
+            oid = next(iter(record.parents), None)
+        kept = self._found if oid is not None and oid == self._head else {}
+        self._found = {**kept, **new}
+        self._head = head
+
+
+class BranchWriter:
+    """Writes to one branch. Blocking; one turn at a time."""
+
+    def __init__(self, repository: Repository, manifests: Manifests) -> None:
+        self._repository = repository
+        self._manifests = manifests
+        self._keys = Keys()
+
+    def turn(self, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
+        """Apply proposals in order, one commit each; start over on the new head when somebody else was faster."""
+        deadline = time.monotonic() + SECONDS
+        for _ in range(TRIES):
+            head = self._repository.head(branch.name)
+            if head is None:
+                gone = NotFoundError(Subject.BRANCH, branch.name)
+                return Turn(None, branch, EMPTY, (gone,) * len(proposals))
+            at = self._manifests.at(self._repository, branch.project.manifest_path, head)
+            attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at))
+            try:
+                return attempt.run(proposals)
+            except (RefMovedError, RepositoryBusyError):
+                if time.monotonic() > deadline:
+                    break
+        busy = ContentionError("Others are writing to this branch all the time. Nothing was recorded; try again.")
+        return Turn(None, branch, EMPTY, (busy,) * len(proposals))
+
+
+class _Attempt:
+    """One try at a turn on one head."""
+
+    def __init__(self, repository: Repository, manifests: Manifests, keys: Keys, branch: Branch) -> None:
+        self._repository = repository
+        self._manifests = manifests
+        self._keys = keys
+        self._branch = branch
+        self._path = branch.project.manifest_path
+        self._manifest = manifests.load(repository, branch.at.blob) if branch.at.blob else EMPTY
+        self._text: bytes | None = None
+        self._commits: list[NewCommit] = []
+        self._taken: set[str] = set()
+
+    def run(self, proposals: Sequence[Proposal]) -> Turn:
+        """Decide on every proposal, then move the branch once. Raises RefMovedError, RepositoryBusyError."""
+        decided = [self._decide(proposal) for proposal in proposals]
+        head, at = self._branch.head, self._branch.at
+        if not self._commits:
+            return Turn(head, self._branch, self._manifest, tuple(self._settled(decided, [])))
+        oids = self._repository.write_commits(self._branch.name, head, self._commits)
+        text = self._text or b""
+        blob = blob_id(text)
+        self._manifests.remember(blob, len(text), self._manifest)
+        at = ManifestAt(oids[-1], ManifestState.VALID, blob, blob, oids[-1])
+        return Turn(head, replace(self._branch, at=at), self._manifest, tuple(self._settled(decided, oids)))
+
+    def _settled(
+        self, decided: Sequence["Written | RegistryError | _Drafted | None"], oids: Sequence[str]
+    ) -> list[Written | RegistryError | None]:
+        return [
+            Written(oids[one.index], True, one.manifest) if isinstance(one, _Drafted) else one  # noqa: FBT003 (a record's field)
+            for one in decided
+        ]
+
+    def _decide(self, proposal: Proposal) -> "Written | RegistryError | _Drafted | None":
+        try:
+            return self._repeated(proposal) or self._drafted(proposal)
+        except _LaterError:
+            return None
+        except RegistryError as refusal:
+            return refusal
+
+    def _repeated(self, proposal: Proposal) -> Written | None:
+        if proposal.idempotency is None:
+            return None
+        if proposal.idempotency.key in self._taken:
+            raise _LaterError
+        commit = self._keys.find(self._repository, self._branch.head, proposal.idempotency)
+        return Written(commit, True, self._manifest_at(commit)) if commit else None  # noqa: FBT003 (a record's field)
+
+    def _drafted(self, proposal: Proposal) -> "Written | _Drafted":
+        if self._branch.at.state is ManifestState.BROKEN:
+            raise ManifestBrokenError(
+                f"{self._path} is broken at the head of {self._branch.name}. Repair it with git, then try again.",
+                self._branch.at.problems,
+            )
+        self._check_base(proposal)
+        planned = plan(proposal.changes, self._manifest)
+        if not planned.edits:
+            if self._commits:
+                raise _LaterError  # what it found done is not yet a commit one could name
+            return Written(self._branch.head, False, self._manifest)  # noqa: FBT003 (a record's field)
+        try:
+            text, manifest = edit(self._current_text(), planned.edits)
+        except EditRefusedError as error:
+            raise InvalidInputError.of("changes", error.message) from error
+        self._text, self._manifest = text, manifest
+        message = with_trailers(proposal.message or describe(planned.acts), proposal.actor, proposal.idempotency)
+        self._commits.append(NewCommit({self._path: text}, message, signature(proposal.author), signature(COMMITTER)))
+        if proposal.idempotency:
+            self._taken.add(proposal.idempotency.key)
+        return _Drafted(len(self._commits) - 1, manifest)
+
+    def _check_base(self, proposal: Proposal) -> None:
+        if proposal.base is None:
+            return
+        head = self._branch.head
+        moved = self._moved(proposal.base, head, touched(proposal.changes))
+        if not moved:
+            return
+        if self._commits:
+            raise _LaterError  # it may conflict with a commit of this very turn, which has no id yet
+        names = ", ".join(change.name for change in moved)
+        raise ConflictError(
+            f"Changed since {proposal.base[:12]}: {names}. Read the head {head[:12]}, decide anew, and send its id "
+            "as baseCommit.",
+            head,
+            moved,
+        )
+
+    def _moved(self, base: str, head: str, names: frozenset[str]) -> list[Change]:
+        found = changes_between(self._branch.project, (base, self._manifest_at(base)), (head, self._manifest))
+        return [change for change in found if change.name in names]
+
+    def _manifest_at(self, commit: str) -> Manifest:
+        try:
+            at = self._manifests.at(self._repository, self._path, commit)
+        except CommitNotFoundError as error:
+            raise NotFoundError(Subject.COMMIT, commit) from error
+        return self._manifests.load(self._repository, at.blob) if at.blob else EMPTY
+
+    def _current_text(self) -> bytes | None:
+        if self._text is None and self._branch.at.blob:
+            self._text = self._manifests.text(self._repository, self._branch.at.blob)
+        return self._text
+
+
+@dataclass(frozen=True, slots=True)
+class _Drafted:
+    """A proposal that is the `index`-th commit of the turn."""
+
+    index: int
+    manifest: Manifest
+
+
+class _LaterError(Exception):
+    """This proposal can only be decided once the commits before it have ids."""
+
+
+def blob_id(data: bytes) -> str:
+    """The id Git gives these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

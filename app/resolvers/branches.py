@@ -1,0 +1,47 @@
+"""Branches: finding, listing, making and deleting them."""
+
+from collections.abc import Sequence
+
+from app.registry.manifest import Problem
+from app.registry.model import Branch, ManifestState, Project
+from app.resolvers.context import Context
+from app.resolvers.paging import Page, Request
+from app.resolvers.paging import page as page_of
+
+
+async def get(context: Context, project: Project, name: str) -> Branch | None:
+    """One branch, or None."""
+    return await context.registry.branches.get(project, name)
+
+
+async def default(context: Context, project: Project) -> Branch | None:
+    """The branch HEAD names, or None while it does not exist."""
+    return await context.registry.branches.default(project)
+
+
+async def page(
+    context: Context, project: Project, first: int | None, after: str | None, prefix: str | None
+) -> Page[Branch]:
+    """The branches of a project, by name."""
+    found = [one for one in await context.registry.branches.list(project) if one.name.startswith(prefix or "")]
+    request = Request(("branches", project.name, prefix), first, after, context.limits.page_size)
+    return page_of(request, found, lambda one: (one.name,))
+
+
+async def problems(context: Context, branch: Branch) -> Sequence[Problem]:
+    """What is wrong with a branch's manifest: as a whole when it is broken, with single entries otherwise."""
+    if branch.at.state is ManifestState.BROKEN:
+        return branch.at.problems
+    return (await context.registry.manifests.get(branch.project, branch.at.blob)).problems
+
+
+async def create(context: Context, project_name: str, name: str, revision: str) -> Branch:
+    """A new branch at a revision."""
+    project = context.registry.catalogue.require(project_name)
+    return await context.registry.branching.create(project, name, revision)
+
+
+async def delete(context: Context, project_name: str, name: str, expected: str | None) -> tuple[Project, str]:
+    """Delete a branch; answers its project and where it was."""
+    project = context.registry.catalogue.require(project_name)
+    return project, await context.registry.branching.delete(project, name, expected)

@@ -1,0 +1,103 @@
+"""Pages of lists, by cursors that name an element and not a number: they survive whatever is written meanwhile."""
+
+import base64
+import binascii
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from app.registry.errors import InvalidInputError
+
+T = TypeVar("T")
+U = TypeVar("U")
+Key = tuple[Any, ...]
+DEFAULT_SIZE = 20
+CHECK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Edge(Generic[T]):
+    """An element of a list and the cursor that names it."""
+
+    cursor: str
+    node: T
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `total` counts the whole list, and is None where counting would mean walking it."""
+
+    edges: tuple[Edge[T], ...]
+    has_next: bool
+    has_previous: bool
+    total: int | None = None
+
+    def map(self, view: Callable[[T], U]) -> "Page[U]":
+        """The same page of what each element is shown as."""
+        edges = tuple(Edge(edge.cursor, view(edge.node)) for edge in self.edges)
+        return Page(edges, self.has_next, self.has_previous, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which part of which list: `scope` names the list with all that shapes it, so that no cursor fits another."""
+
+    scope: Key
+    first: int | None
+    after: str | None
+    limit: int
+
+    def size(self) -> int:
+        """How many elements are wanted. Raises InvalidInputError for a page that is too large."""
+        first = DEFAULT_SIZE if self.first is None else self.first
+        if not 0 <= first <= self.limit:
+            raise InvalidInputError.of(
+                "first", f"A page has 0 to {self.limit} elements, not {first}; ask for more pages."
+            )
+        return first
+
+    def start(self) -> Key | None:
+        """The key of the element the page comes after. Raises InvalidInputError for what is no cursor of this list."""
+        return None if self.after is None else decode(self.scope, self.after)
+
+
+def encode(scope: Key, key: Key) -> str:
+    """The cursor of the element `key` in the list `scope`."""
+    text = json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(_check(scope, text) + text).decode().rstrip("=")
+
+
+def decode(scope: Key, cursor: str) -> Key:
+    """The key a cursor names. Raises InvalidInputError when it was altered or is of another list."""
+    try:
+        data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        check, text = data[:CHECK], data[CHECK:]
+        if check == _check(scope, text):
+            return tuple(json.loads(text))
+    except (ValueError, binascii.Error):
+        pass
+    raise InvalidInputError.of("after", "This is no cursor of this list. Leave it out to begin at the start.")
+
+
+def _check(scope: Key, text: bytes) -> bytes:
+    named = json.dumps(scope, ensure_ascii=True, default=str).encode()
+    return hashlib.sha256(named + b"\0" + text).digest()[:CHECK]
+
+
+def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
+    """A page of a list that is at hand, sorted by `key`."""
+    size, start = request.size(), request.start()
+    begin = bisect_right(items, start, key=key) if start is not None else 0
+    shown = items[begin : begin + size]
+    edges = tuple(Edge(encode(request.scope, key(item)), item) for item in shown)
+    return Page(edges, begin + size < len(items), begin > 0, len(items))
+
+
+def window(request: Request, found: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
+    """A page of a list that is walked: `found` begins at the page and has one element more if there is one."""
+    size = request.size()
+    edges = tuple(Edge(encode(request.scope, key(item)), item) for item in found[:size])
+    return Page(edges, len(found) > size, request.after is not None)

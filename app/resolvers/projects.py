@@ -1,0 +1,42 @@
+"""Projects: listing, making and bringing them up to date."""
+
+from datetime import UTC, datetime
+
+from app.registry.model import Project, SyncStatus
+from app.resolvers.context import Context
+from app.resolvers.paging import Page, Request
+from app.resolvers.paging import page as page_of
+
+
+def get(context: Context, name: str) -> Project | None:
+    """One project, or None."""
+    return context.registry.catalogue.get(name)
+
+
+def page(context: Context, first: int | None, after: str | None, prefix: str | None) -> Page[Project]:
+    """The projects, by name."""
+    found = [one for one in context.registry.catalogue.projects.values() if one.name.startswith(prefix or "")]
+    request = Request(("projects", prefix), first, after, context.limits.page_size)
+    return page_of(request, found, lambda one: (one.name,))
+
+
+async def create(context: Context, project: Project, default_branch: str) -> Project:
+    """A new project, made by the caller."""
+    return await context.registry.create_project(project, default_branch, context.caller)
+
+
+async def synchronise(context: Context, name: str) -> Project:
+    """Compare a project with its Git now."""
+    project = context.registry.catalogue.require(name)
+    await context.registry.sync.sync(project)
+    return project
+
+
+def sync_status(context: Context, project: Project) -> SyncStatus:
+    """How what is served stands to Git."""
+    return context.registry.sync.status(project)
+
+
+def seconds_since(moment: datetime | None) -> float | None:
+    """The age of a moment; None for one that never was."""
+    return (datetime.now(UTC) - moment).total_seconds() if moment else None

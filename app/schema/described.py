@@ -1,0 +1,103 @@
+"""Docstrings are the schema's descriptions.
+
+The last paragraphs of a docstring may describe what has no docstring of its own, one `name: text` each, going on in
+lines indented further: the attributes of a type, the arguments of a field, the values of an enum.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeVar, dataclass_transform
+
+import strawberry
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+C = TypeVar("C", bound=type)
+LINE = re.compile(r"(\w+): (.*)")
+
+
+def split(documented: Any, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """A docstring as its own text, and the texts of those of `names` that it describes."""
+    known = set(names)
+    own: list[str] = []
+    parts: dict[str, str] = {}
+    current: str | None = None
+    for line in (inspect.getdoc(documented) or "").splitlines():
+        match = LINE.match(line)
+        if match and match[1] in known:
+            current = match[1]
+            parts[current] = match[2]
+        elif current and line.startswith(" "):
+            parts[current] += " " + line.strip()
+        else:
+            own.append(line)
+    return "\n".join(own).strip(), parts
+
+
+def _describe(cls: C) -> C:
+    definition: StrawberryObjectDefinition = cls.__strawberry_definition__  # type: ignore[attr-defined]
+    names = [field.python_name for field in definition.fields]
+    definition.description, _ = split(cls, names)
+    for base in cls.__mro__:  # an attribute is described where it is declared
+        _, parts = split(base, names)
+        for field in definition.fields:
+            field.description = field.description or parts.get(field.python_name)
+    return cls
+
+
+@dataclass_transform(kw_only_default=True)
+def type_(cls: C) -> C:
+    """An object type."""
+    return _describe(strawberry.type(cls))
+
+
+@dataclass_transform(kw_only_default=True)
+def interface(cls: C) -> C:
+    """An interface."""
+    return _describe(strawberry.interface(cls))
+
+
+@dataclass_transform(kw_only_default=True)
+def input_(cls: C) -> C:
+    """An input object."""
+    return _describe(strawberry.input(cls))
+
+
+@dataclass_transform(kw_only_default=True)
+def one_of(cls: C) -> C:
+    """An input object of which exactly one field is given."""
+    return _describe(strawberry.input(cls, one_of=True))
+
+
+def enum(cls: type[Enum], doc: str) -> None:
+    """Show an enum of the domain to callers, described for them."""
+    definition = strawberry.enum(cls).__strawberry_definition__  # type: ignore[attr-defined]
+    holder = type("Doc", (), {"__doc__": doc})
+    definition.description, parts = split(holder, (value.name for value in definition.values))
+    for value in definition.values:
+        value.description = parts.get(value.name)
+
+
+def field(resolver: Callable[..., Any]) -> Any:
+    """A field computed by a method, with its arguments."""
+    return _with_arguments(strawberry.field(resolver), resolver)
+
+
+def mutation(resolver: Callable[..., Any]) -> Any:
+    """A field of the mutation root."""
+    return _with_arguments(strawberry.mutation(resolver), resolver)
+
+
+def subscription(resolver: Callable[..., Any]) -> Any:
+    """A field of the subscription root."""
+    return _with_arguments(strawberry.subscription(resolver), resolver)
+
+
+def _with_arguments(made: StrawberryField, resolver: Callable[..., Any]) -> StrawberryField:
+    arguments = made.base_resolver.arguments if made.base_resolver else []
+    made.description, parts = split(resolver, (argument.python_name for argument in arguments))
+    for argument in arguments:
+        argument.description = parts.get(argument.python_name)
+    return made

@@ -1,0 +1,62 @@
+"""Who may come in. The embedded default knows one caller, its owner, and lets in nobody from another site."""
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class SameSite:
+    """Refuses requests that a foreign web page made a browser send.
+
+    The Host has to be one of ours, else a page could rebind its own name to this address; and an Origin, where the
+    browser sends one, has to be the Host itself.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK_NAMES) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if _name(host) not in self._hosts:
+            await _refuse(scope, send, f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it.")
+        elif origin is not None and urlsplit(origin).netloc != host:
+            await _refuse(scope, send, f"Requests from pages of {origin!r} are refused; call from your own program.")
+        else:
+            await self._app(scope, receive, send)
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[: host.find("]") + 1].lower()
+    return host.partition(":")[0].lower()
+
+
+async def _refuse(scope: Scope, send: Send, message: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+        return
+    body = json.dumps({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN"}}]}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

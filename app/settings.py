@@ -1,0 +1,56 @@
+"""Every setting, its default and its meaning. Read once, at the start, from `REGISTRY_*` in the environment."""
+
+import difflib
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "REGISTRY_"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says what to change."""
+
+
+def _user() -> str:
+    """Who runs the server; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+class Settings(BaseSettings):
+    """What the server can be told. Command-line options win over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    data_dir: Path = Field(Path("var"), description="Where everything is kept that is not kept elsewhere.")
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on.")
+    public_url: str | None = Field(None, description="How callers reach this server, when not at host and port.")
+    redis_url: str | None = Field(
+        None, description="The cache: redis://, rediss:// or unix://; a private one if unset."
+    )
+    actor_name: str = Field(default_factory=_user, description="Who changes things here while nobody signs in.")
+    actor_email: str = Field(default_factory=lambda: f"{_user()}@localhost", description="Their address.")
+    sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")
+
+    @property
+    def base_url(self) -> str:
+        """How callers reach this server, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+
+def refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt setting must not be ignored. Raises SettingsError with the nearest name."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0)[0]
+            raise SettingsError(f"There is no setting {name}. Did you mean {near}?")

@@ -1,0 +1,38 @@
+"""What every test may ask for."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from app.registry.model import Actor
+from app.registry.registry import Registry, Stores
+from app.stores.cache.memory import MemoryCache
+from app.stores.git.memory import MemoryGit
+from app.stores.objects.local import LocalObjects
+from app.stores.ports import NewCommit, Signature
+from tests.support.server import Server, running
+
+ADA = Actor("Ada", "ada@example.org")
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    """A registry on memory stores, and bytes in a temporary folder."""
+    git = MemoryGit()
+    who = Signature(ADA.name, ADA.email, datetime.now(timezone.utc))
+    git.create("catalog", "main", NewCommit({}, "Begin", who, who))
+    objects = LocalObjects(tmp_path / "objects", "http://testserver", b"s" * 32)
+    objects.clean()
+    stores = Stores(git, git.repository("catalog"), MemoryCache(), objects)
+    made = Registry(stores, b"s" * 32, max_changes=100, max_size=2**40)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One real server with the demo project, for tests that disturb nobody: each works in projects of its own."""
+    with running(tmp_path_factory.mktemp("server") / "var") as server:
+        yield server
