@@ -155,9 +155,3 @@ class CursorExpiredError(RegistryError):
     """The place a stream should resume from is no longer known."""
 
     code = "CURSOR_EXPIRED"
-
-
-class RepositoryUnreadableError(RegistryError):
-    """The project's repository is damaged."""
-
-    code = "REPOSITORY_UNREADABLE"
