@@ -1,13 +1,17 @@
 """`ml-registry`: the command line."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
@@ -17,6 +21,7 @@ from starlette.applications import Starlette
 from app import __version__
 from app.main import create_app
 from app.observability import configure_logging
+from app.registry import names
 from app.schema.build import print_schema
 from app.security import is_loopback
 from app.settings import Settings, SettingsError, refuse_unknown
@@ -60,16 +65,16 @@ def serve(
     given = {"host": host, "port": port, "data_dir": data_dir}
     settings = _settings({name: value for name, value in given.items() if value is not None})
     configure_logging()
-    listening = _listen(settings)
-    if settings.port == 0:
-        settings = settings.model_copy(update={"port": listening.getsockname()[1]})
-    app = create_app(settings, with_demo=demo)
-    server = _Server(app, _welcome(settings))
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        try:
-            runner.run(server.run_on(listening))
-        except StoreError as error:
-            raise _stop(str(error)) from error
+    with _listening(settings) as listening:
+        if settings.port == 0:
+            settings = settings.model_copy(update={"port": listening.getsockname()[1]})
+        app = create_app(settings, with_demo=demo)
+        server = _Server(app, _welcome(settings))
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            try:
+                runner.run(server.run_on(listening))
+            except StoreError as error:
+                raise _stop(str(error)) from error
 
 
 class _Server(uvicorn.Server):
@@ -101,6 +106,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say where."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is there now, the schema above all, stays for good: no collection need look at it again
         typer.echo(self._welcome)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -122,6 +129,8 @@ def _settings(given: dict[str, object]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise _stop(f"These settings cannot be used: {problems}") from error
+    if problems := "; ".join(_problems(settings)):
+        raise _stop(f"These settings cannot be used: {problems}")
     if not is_loopback(settings.host):
         raise _stop(
             f"{settings.host} can be reached from other machines, and this server lets in whoever reaches it. Listen "
@@ -130,17 +139,29 @@ def _settings(given: dict[str, object]) -> Settings:
     return settings
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _problems(settings: Settings) -> Iterator[str]:
+    """What pydantic cannot see: names Git has no place for, an address nobody can call."""
+    for name in ("actor_name", "actor_email"):
+        if problem := names.problem_with_person(getattr(settings, name)):
+            yield f"{name}: {problem}"
+    public = urlsplit(settings.base_url)
+    if public.scheme not in {"http", "https"} or not public.hostname or public.path:
+        yield "public_url: It is like https://registry.example.org, without a path."
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """A bound socket, closed with the block."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        raise _stop(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Try another --port."
-        ) from error
-    return listening
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((settings.host, settings.port))
+        except OSError as error:
+            raise _stop(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Try another --port."
+            ) from error
+        yield listening
 
 
 def _stop(message: str) -> typer.Exit:

@@ -3,6 +3,7 @@
 Query strings are never logged: signed links are secrets.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -13,12 +14,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.errors import Mask
+from app.http.errors import Code, Mask, Refusal
 
 HEADER = "x-request-id"
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 SAFE_IN_PATHS = "/:@!$&'()*+,;=~"
+SWITCHING = 101
 MASK = Mask(())
+STOPPING = Refusal(Code.UNAVAILABLE, "The server is stopping and did not finish this; send it again in a moment.")
 log = logging.getLogger("ml_registry.requests")
 
 
@@ -30,7 +33,7 @@ def configure_logging(level: int = logging.INFO) -> None:
 class RequestLog:
     """Gives every request an id, the caller's own if it sent a usable one, and logs how it ended.
 
-    Whatever nobody caught ends here: logged once with the id, and masked.
+    Whatever nobody caught ends here: masked, and logged once with the id. So does what a stopping server cuts short.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -49,24 +52,18 @@ class RequestLog:
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] in {"http.response.start", "websocket.accept"}:
-                status = message.get("status", 101)
+                status = message.get("status", SWITCHING)
                 message.setdefault("headers", [])
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
-        except Exception as error:  # noqa: BLE001  the last resort for a fault that no part expected
-            refusal = MASK.refusal(error, request_id)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the last resort: nobody above handles it
+            refusal = STOPPING if isinstance(error, asyncio.CancelledError) else MASK.refusal(error, request_id)
             if scope["type"] == "http" and not status:  # else the server cuts the unfinished answer off
                 await JSONResponse({"errors": refusal.errors}, refusal.status)(scope, receive, answer)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
-            log.info(
-                "%s %s %s in %.1f ms (%s)",
-                scope.get("method", "WEBSOCKET"),
-                quote(scope["path"], safe=SAFE_IN_PATHS),
-                status or "-",
-                milliseconds,
-                request_id,
-            )
+            method, path = scope.get("method", "WEBSOCKET"), quote(scope["path"], safe=SAFE_IN_PATHS)
+            log.info("%s %s %s in %.1f ms (%s)", method, path, status or "-", milliseconds, request_id)

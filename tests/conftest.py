@@ -1,7 +1,7 @@
 """What every test may ask for."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from app.stores.cache.memory import MemoryCache
 from app.stores.git.memory import MemoryGit
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import NewCommit, Signature
+from tests.support.api import Work, new_project
 from tests.support.server import Server, running
 
 ADA = Actor("Ada", "ada@example.org")
@@ -21,7 +22,7 @@ ADA = Actor("Ada", "ada@example.org")
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     """A registry on memory stores, and bytes in a temporary folder."""
     git = MemoryGit()
-    who = Signature(ADA.name, ADA.email, datetime.now(timezone.utc))
+    who = Signature(ADA.name, ADA.email, datetime.now(UTC))
     git.create("catalog", "main", NewCommit({}, "Begin", who, who))
     objects = LocalObjects(tmp_path / "objects", "http://testserver", b"s" * 32)
     objects.clean()
@@ -36,3 +37,9 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One real server with the demo project, for tests that disturb nobody: each works in projects of its own."""
     with running(tmp_path_factory.mktemp("server") / "var") as server:
         yield server
+
+
+@pytest.fixture
+def work(shared_server: Server) -> Work:
+    """A new project on the shared server, for one test alone."""
+    return new_project(shared_server)

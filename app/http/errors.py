@@ -32,6 +32,7 @@ class Code(StrEnum):
     QUERY_LIMIT_EXCEEDED = LIMIT_EXCEEDED
     TOO_MANY_OPERATIONS = "TOO_MANY_OPERATIONS"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    UNAVAILABLE = "UNAVAILABLE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
 
 
@@ -46,6 +47,7 @@ STATUS: Mapping[str, int] = {
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.TOO_MANY_OPERATIONS: 429,
     Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
 }
 """The HTTP status of a refusal by its code; 422 for every code that is not listed."""
 

@@ -84,6 +84,8 @@ async def _get(objects: LocalObjects, link: Link, _request: Request) -> Response
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
     }
+    if not found.st_size:  # its headers are all of it: a client that has them may be gone before a file is open
+        return Response(headers=headers)
     return _Download(path, headers=headers, stat_result=found)
 
 

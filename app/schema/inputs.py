@@ -44,7 +44,8 @@ class CreateProjectInput:
     manifest_path: str | None = None
 
     def project(self) -> Project:
-        return Project(self.name, self.description or "", self.remote_url, self.manifest_path or DEFAULT_MANIFEST_PATH)
+        path = DEFAULT_MANIFEST_PATH if self.manifest_path is None else self.manifest_path
+        return Project(self.name, self.description or "", self.remote_url, path)
 
 
 @described.input_

@@ -35,7 +35,7 @@ from app.schema.inputs import (
     SyncProjectInput,
 )
 from app.schema.project import Project
-from app.schema.scalars import GitObjectID
+from app.schema.scalars import HEAD, GitObjectID
 from app.schema.transfer import StoredObject, Upload
 
 
@@ -200,7 +200,8 @@ class Mutation:
 
         input: What to make.
         """
-        made = await projects.create(info.context, input.project(), input.default_branch or "main")
+        branch = "main" if input.default_branch is None else input.default_branch
+        made = await projects.create(info.context, input.project(), branch)
         return CreateProjectSuccess(project=Project(value=made))
 
     @described.mutation
@@ -209,7 +210,8 @@ class Mutation:
 
         input: What to make.
         """
-        made = await branches.create(info.context, input.project, input.name, input.from_ or "HEAD")
+        start = HEAD if input.from_ is None else input.from_
+        made = await branches.create(info.context, input.project, input.name, start)
         return CreateBranchSuccess(branch=Branch(value=made))
 
     @described.mutation

@@ -38,15 +38,14 @@ async def connect(data_dir: Path, base_url: str, redis_url: str | None) -> Async
 
     Raises StoreError.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 (the server is only starting)
-    with _alone(data_dir / "lock"):
+    with _alone(data_dir):
         secret = signing_secret(data_dir / "secret")
         objects = LocalObjects(data_dir / "objects", base_url, secret)
         objects.clean()
         git = HostedGit(data_dir / "git")
         catalogue = _catalogue(data_dir / "catalog.git")
         if redis_url is not None:
-            yield Connected(git, catalogue, RedisCache(redis_url), objects, secret)
+            yield Connected(git, catalogue, _named(redis_url), objects, secret)
             return
         valkey = PrivateValkey(data_dir / "cache")
         await valkey.start()
@@ -64,16 +63,32 @@ def _catalogue(path: Path) -> DiskRepository:
     return DiskRepository(path)
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock that the operating system lets go of even when the process is killed."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _named(redis_url: str) -> RedisCache:
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            message = f"Another server runs on {path.parent}. Stop it, or choose another --data-dir."
-            raise DataDirectoryInUseError(message) from error
+        return RedisCache(redis_url)
+    except ValueError as error:
+        raise StoreError(f"REGISTRY_REDIS_URL cannot be used: {error}.") from error
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Make the directory and hold a lock in it that the operating system lets go of even when the process is killed."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        message = f"{data_dir} cannot hold the data: {error.strerror}. Make room there, or choose another --data-dir."
+        raise StoreError(message) from error
+    try:
+        _lock(descriptor, data_dir)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, data_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        message = f"Another server runs on {data_dir}. Stop it, or choose another --data-dir."
+        raise DataDirectoryInUseError(message) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio
+
 from app.stores.cache.redis import PREFIX, RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.errors import CacheUnavailableError

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app.http.explorer import routes
 from graphql import build_schema, parse, validate
 from starlette.applications import Starlette
+
+from app.http.explorer import routes
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema.graphql"

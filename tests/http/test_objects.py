@@ -15,11 +15,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
+
 from app.http import objects as endpoint
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import ObjectKey, SignedRequest
-from starlette.applications import Starlette
-from uvicorn.server import ServerState
 
 BODY = bytes(range(256)) * 8
 SHA256 = hashlib.sha256(BODY).hexdigest()

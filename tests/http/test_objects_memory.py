@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import ObjectKey
 

@@ -33,6 +33,7 @@ DELTA_BYTES = 20  # the two sizes a delta begins with
 LONGEST_CHAIN = 5000
 MOST_STORES = 32
 READ_ONLY = 0o444
+COMPRESSION = 1  # what Git itself uses for loose objects: `git gc` compresses better, once
 ATTEMPTS = 4
 
 Answer = TypeVar("Answer")
@@ -167,7 +168,7 @@ class DiskObjects:
                 folders.add(self._path)
             folders.add(folder)
             draft = folder / f"tmp_obj_{secrets.token_hex(6)}"
-            write_durably(draft, new.as_legacy_object(), READ_ONLY)
+            write_durably(draft, new.as_legacy_object(COMPRESSION), READ_ONLY)
             draft.replace(folder / oid[2:])
         for folder in folders:
             sync_folder(folder)
@@ -189,7 +190,7 @@ def packed_bytes(objects: Sequence[ShaFile]) -> tuple[bytes, bytes, str]:
     pack = bytearray(b"PACK" + (2).to_bytes(4, "big") + len(objects).to_bytes(4, "big"))
     entries = []
     for new in objects:
-        entry = b"".join(pack_object_chunks(new.type_num, new.as_raw_chunks(), SHA1))
+        entry = b"".join(pack_object_chunks(new.type_num, new.as_raw_chunks(), SHA1, compression_level=COMPRESSION))
         entries.append((bytes.fromhex(new.id.decode()), len(pack), zlib.crc32(entry)))
         pack += entry
     checksum = hashlib.sha1(pack, usedforsecurity=False).digest()
