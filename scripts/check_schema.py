@@ -24,6 +24,7 @@ from graphql import (
     is_introspection_type,
     is_specified_scalar_type,
 )
+from graphql.utilities.print_schema import print_input_value
 
 from app.schema.build import print_schema
 
@@ -88,10 +89,9 @@ def _missing_of_values(
 ) -> Iterator[str]:
     for name, value in wanted.items():
         found = served.get(name)
-        if found is None or str(found.type) != str(value.type):
-            yield f"{place}({name}:) is {found and found.type}, not {value.type}"
-        elif found.default_value != value.default_value:
-            yield f"{place}({name}:) has the default {found.default_value}, not {value.default_value}"
+        written, said = print_input_value(name, value), found and print_input_value(name, found)
+        if written != said:
+            yield f"{place} has {said}, not {written}"
     for name in served.keys() - wanted.keys():
         if str(served[name].type).endswith("!"):
             yield f"{place}({name}:) is required, and the contract does not know it"

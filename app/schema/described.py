@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
+from strawberry import UNSET
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
@@ -40,6 +41,9 @@ def _describe(cls: C) -> C:
     definition: StrawberryObjectDefinition = cls.__strawberry_definition__  # type: ignore[attr-defined]
     names = [field.python_name for field in definition.fields]
     definition.description, _ = split(cls, names)
+    for field in definition.fields:
+        if field.default_value is None:
+            field.default_value = UNSET  # what may be left out has no default to be told of
     for base in cls.__mro__:  # an attribute is described where it is declared
         _, parts = split(base, names)
         for field in definition.fields:
@@ -100,4 +104,5 @@ def _with_arguments(made: StrawberryField, resolver: Callable[..., Any]) -> Stra
     made.description, parts = split(resolver, (argument.python_name for argument in arguments))
     for argument in arguments:
         argument.description = parts.get(argument.python_name)
+        argument.default = UNSET if argument.default is None else argument.default
     return made

@@ -34,7 +34,7 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """What a repository points at: short names to commit ids. Annotated tags are peeled; tags of non-commits left out."""
+    """What a repository points at: short names to commit ids. Tags are peeled; those of no commit are left out."""
 
     default: str
     heads: Mapping[str, str]
@@ -121,7 +121,7 @@ class Cache(Protocol):
     """
 
     async def ticket(self) -> int:
-        """A number greater than every ticket handed out before. Take it *before* reading from Git what `move` stores."""
+        """A number greater than every ticket before. Take it *before* reading from Git what `move` stores."""
 
     async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
         """Store pointers by field in one step (None forgets one), leaving alone those stored under a later ticket."""
