@@ -195,7 +195,8 @@ class Artifacts:
     def _problems_of_change(self, change: ChangeRequest) -> list[Issue]:
         match change:
             case PutRequest():
-                return [*_problem_of_name("put", change.name), *_metadata(change), *self._object("put", change.object)]
+                issues = [*_problem_of_name("put", change.name), *_twice(change.labels or ()), *_metadata(change)]
+                return [*issues, *self._object("put", change.object)]
             case PatchRequest():
                 return [*_problem_of_name("patch", change.name), *_patch(change), *self._object("patch", change.object)]
             case RenameEntry(name, to):
@@ -250,8 +251,9 @@ def _change(index: int, change: ChangeRequest, pin: ObjectPin | None, stored: fr
 
 
 def _entry(put: PutRequest, pinned: dict[str, Any] | None) -> dict[str, Any]:
+    digest = put.object.digest if put.object else None
     given = {
-        "dataObjectId": put.data_object_id or (put.object.digest if put.object else None),
+        "dataObjectId": digest if put.data_object_id is None else put.data_object_id,
         "type": put.type,
         "description": put.description,
         "labels": _labels(put.labels or ()),
@@ -265,6 +267,12 @@ def _labels(labels: Sequence[tuple[str, str | None]]) -> dict[str, str | None] |
     if all(value is None for _, value in labels):
         return [key for key, _ in labels] or None
     return dict(labels)
+
+
+def _twice(labels: Sequence[tuple[str, str | None]]) -> list[Issue]:
+    keys = [key for key, _ in labels]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    return [Issue(("put", "labels"), f"The label {key!r} is given more than once; give it once.") for key in twice]
 
 
 def _metadata(put: PutRequest) -> list[Issue]:

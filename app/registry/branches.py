@@ -12,15 +12,21 @@ from app.registry.offload import Offload
 from app.stores.errors import CacheUnavailableError
 from app.stores.ports import Cache, GitHost
 
-# No branch can be called HEAD: under it lies a copy of the default branch's pointer, so that either is one look-up.
-HEAD = "HEAD"
+# No branch can have a `*` in its name. Under HEAD lies a copy of the default branch's pointer, so that either is one
+# look-up; under WHOLE what all the pointers together are, so that those stored after a flush are not taken for all.
+HEAD = "*HEAD"
+WHOLE = "*WHOLE"
 log = logging.getLogger("ml_registry.branches")
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Every branch of a project at one moment, in the order of their names, and which one HEAD names."""
+    """Every branch of a project at one moment, in the order of their names, and which one HEAD names.
 
+    `path` is where the manifests were looked for.
+    """
+
+    path: str
     default: str
     at: Mapping[str, ManifestAt]
 
@@ -60,16 +66,22 @@ def pointers_of(heads: Heads) -> dict[str, bytes]:
     """Everything the cache keeps of a project's heads."""
     found = {name: Pointer(name, name == heads.default, at).encode() for name, at in heads.at.items()}
     found[HEAD] = Pointer(heads.default, True, heads.at.get(heads.default)).encode()  # noqa: FBT003 (a record's field)
+    found[WHOLE] = _whole(heads)
     return found
 
 
-def heads_of(pointers: Mapping[str, bytes]) -> Heads | None:
+def heads_of(pointers: Mapping[str, bytes], path: str) -> Heads | None:
     """A project's heads from the cache, or None when they are not all there. Raises ValueError on damage."""
     if HEAD not in pointers:
         return None
     default = Pointer.decode(pointers[HEAD]).name
-    at = {name: Pointer.decode(data).at for name, data in sorted(pointers.items()) if name != HEAD}
-    return Heads(default, {name: where for name, where in at.items() if where})
+    at = {name: Pointer.decode(data).at for name, data in sorted(pointers.items()) if name not in (HEAD, WHOLE)}
+    heads = Heads(path, default, {name: where for name, where in at.items() if where})
+    return heads if pointers.get(WHOLE) == _whole(heads) else None
+
+
+def _whole(heads: Heads) -> bytes:
+    return json.dumps([len(heads.at), heads.path]).encode()
 
 
 class Branches:
@@ -81,11 +93,11 @@ class Branches:
         self._manifests = manifests
         self._offload = offload
         self.missed: set[str] = set()
-        """The projects of which the cache turned out not to know something: to be stored there anew."""
+        """The projects of which the cache lacks something or holds it too old: Git is asked until it is stored anew."""
 
     async def get(self, project: Project, name: str) -> Branch | None:
         """One branch, or None: one cache round trip, and a look into Git when the cache knows none of that name."""
-        if name == HEAD:
+        if name in (HEAD, WHOLE):
             return None
         return await self._look_up(project, name)
 
@@ -100,8 +112,10 @@ class Branches:
 
     async def cached(self, project: Project) -> Heads | None:
         """What the cache holds of a project's heads; None when that is not all of them."""
+        if project.name in self.missed:
+            return None
         try:
-            return heads_of(await self._cache.pointers(project.name))
+            return heads_of(await self._cache.pointers(project.name), project.manifest_path)
         except CacheUnavailableError:
             return None
         except ValueError as error:
@@ -115,21 +129,25 @@ class Branches:
         return await self._offload(self.heads_in_git, project)
 
     async def _look_up(self, project: Project, field: str) -> Branch | None:
-        try:
-            data = await self._cache.pointer(project.name, field)
-            if data is not None:
-                return Pointer.decode(data).branch(project)
-        except CacheUnavailableError:
-            pass
-        except ValueError as error:
-            log.warning("a cached pointer of %s is damaged (%s); reading Git instead", project.name, error)
+        if project.name not in self.missed and (pointer := await self._pointer(project, field)):
+            return pointer.branch(project)
         branch = await self._offload(self.branch_in_git, project, field)
         if branch:
             self.missed.add(project.name)
         return branch
 
+    async def _pointer(self, project: Project, field: str) -> Pointer | None:
+        try:
+            data = await self._cache.pointer(project.name, field)
+            return None if data is None else Pointer.decode(data)
+        except CacheUnavailableError:
+            return None
+        except ValueError as error:
+            log.warning("a cached pointer of %s is damaged (%s); reading Git instead", project.name, error)
+            return None
+
     def branch_in_git(self, project: Project, field: str) -> Branch | None:
-        """Blocking. One branch as Git has it; `HEAD` is the default one."""
+        """Blocking. One branch as Git has it; HEAD is the default one."""
         repository = self._git.repository(project.name)
         refs = repository.refs()
         name = refs.default if field == HEAD else field
@@ -148,4 +166,4 @@ class Branches:
             old = (known or {}).get(name)
             unmoved = old is not None and old.commit == oid
             at[name] = old if old and unmoved else self._manifests.at(repository, project.manifest_path, oid)
-        return Heads(refs.default, at)
+        return Heads(project.manifest_path, refs.default, at)

@@ -4,16 +4,26 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
 from app.registry import names
-from app.registry.errors import AlreadyExistsError, ContentionError, InvalidInputError, Issue, NotFoundError, Subject
-from app.registry.manifest import Entry, Limits, Put, edit, read
+from app.registry.errors import (
+    AlreadyExistsError,
+    ContentionError,
+    InvalidInputError,
+    Issue,
+    ManifestBrokenError,
+    NotFoundError,
+    Subject,
+)
+from app.registry.manifest import Entry, Limits, Put, edit
+from app.registry.manifests import EMPTY, Manifests
 from app.registry.messages import with_trailers
-from app.registry.model import DEFAULT_MANIFEST_PATH, Actor, Project
+from app.registry.model import DEFAULT_MANIFEST_PATH, Actor, ManifestState, Project
 from app.registry.offload import Offload
-from app.stores.errors import RefMovedError, RepositoryBusyError, RepositoryExistsError
+from app.stores.errors import RefMovedError, RepositoryBusyError, RepositoryExistsError, RepositoryNotFoundError
 from app.stores.ports import GitHost, NewCommit, Repository, Signature
 
 PATH = "projects.yml"
@@ -30,15 +40,20 @@ def signature(actor: Actor, at: datetime | None = None) -> Signature:
 
 
 class Catalogue:
-    """Every project by name, kept in the process and read anew whenever the catalogue's branch has moved."""
+    """Every project by name, kept in the process and read anew whenever the catalogue's branch has moved.
 
-    def __init__(self, repository: Repository, git: GitHost, offload: Offload) -> None:
+    `manifests` reads its file, within `LIMITS`.
+    """
+
+    def __init__(self, repository: Repository, git: GitHost, manifests: Manifests, offload: Offload) -> None:
         self._repository = repository
         self._git = git
+        self._manifests = manifests
         self._offload = offload
         self._head: str | None = None
         self._projects: Mapping[str, Project] = MappingProxyType({})
         self._writing = asyncio.Lock()
+        self._reading = Lock()  # an older reading must not replace a newer one
 
     @property
     def projects(self) -> Mapping[str, Project]:
@@ -61,23 +76,23 @@ class Catalogue:
         return await self._offload(self._refresh)
 
     def _refresh(self) -> bool:
-        head = self._repository.head(BRANCH)
-        if head is None or head == self._head:
-            return False
-        entries = read(self._text(head), LIMITS).entries
-        projects = (project_from(entry) for entry in entries.values())
-        self._projects = MappingProxyType({p.name: p for p in sorted(projects, key=lambda p: p.name)})
-        self._head = head
-        return True
-
-    def _text(self, head: str) -> bytes:
-        file = self._repository.file(head, PATH)
-        return b"" if file is None else self._repository.blob(file.oid, LIMITS.bytes)
+        with self._reading:
+            head = self._repository.head(BRANCH)
+            if head is None or head == self._head:
+                return False
+            at = self._manifests.at(self._repository, PATH, head)
+            served = self._manifests.load(self._repository, at.blob) if at.blob else EMPTY
+            for problem in (*at.problems, *served.problems):
+                log.warning("%s, line %s: %s", PATH, problem.line, problem.message)
+            projects = [project_from(served.entries[name]) for name in sorted(served.entries)]
+            self._projects = MappingProxyType({p.name: p for p in projects if _usable(p)})
+            self._head = head
+            return True
 
     async def create(self, project: Project, default_branch: str, actor: Actor) -> Project:
         """A new hosted project: its repository first, then its line in the catalogue, which makes it exist.
 
-        Raises InvalidInputError, AlreadyExistsError.
+        Raises InvalidInputError, AlreadyExistsError, ManifestBrokenError, ContentionError.
         """
         _check(project, default_branch)
         async with self._writing:
@@ -87,20 +102,38 @@ class Catalogue:
         self._refresh()
         if any(name.casefold() == project.name.casefold() for name in self._projects):
             raise AlreadyExistsError(Subject.PROJECT, project.name)
+        self._writable()
         message = with_trailers(f"Create project {project.name}", actor)
         first = NewCommit({}, message, signature(actor), signature(COMMITTER))
         try:
             self._git.create(project.name, default_branch, first)
-        except RepositoryExistsError:
-            # Left by a crash between the two steps, or put there by hand: what it holds is kept.
-            log.warning("the repository of %s was there already; it is taken into the catalogue", project.name)
+        except RepositoryExistsError as error:
+            self._adopt(project, error)
         self._record(project, message, actor)
         return self.require(project.name)
 
+    def _adopt(self, project: Project, error: RepositoryExistsError) -> None:
+        """Take in what a crash between the two steps left, or somebody put there by hand: what it holds is kept."""
+        try:
+            self._git.repository(project.name)
+        except RepositoryNotFoundError:  # the one that is there differs in letter case
+            raise AlreadyExistsError(Subject.PROJECT, project.name) from error
+        log.warning("the repository of %s was there already; it is taken into the catalogue", project.name)
+
+    def _writable(self) -> tuple[str | None, bytes | None]:
+        """The head and the file's text there. Raises ManifestBrokenError: what a person broke, a person repairs."""
+        head = self._repository.head(BRANCH)
+        if head is None:
+            return None, None
+        at = self._manifests.at(self._repository, PATH, head)
+        if at.state is ManifestState.BROKEN:
+            message = f"The catalogue's {PATH} is broken. Repair it with git, then try again."
+            raise ManifestBrokenError(message, at.problems)
+        return head, self._manifests.text(self._repository, at.blob) if at.blob else None
+
     def _record(self, project: Project, message: str, actor: Actor) -> None:
         for _ in range(TRIES):
-            head = self._repository.head(BRANCH)
-            text = self._text(head) if head else None
+            head, text = self._writable()
             data, _ = edit(text, [Put(project.name, entry_of(project))], LIMITS)
             commit = NewCommit({PATH: data}, message, signature(actor), signature(COMMITTER))
             try:
@@ -130,14 +163,28 @@ def entry_of(project: Project) -> dict[str, Any]:
 
 
 def _check(project: Project, default_branch: str) -> None:
-    found = [
-        ("name", names.problem_with_project(project.name)),
-        ("defaultBranch", names.problem_with_branch(default_branch)),
-        ("manifestPath", names.problem_with_manifest_path(project.manifest_path)),
-        ("description", names.problem_with_text(project.description)),
-    ]
+    issues = [*_issues(project), *_issue("defaultBranch", names.problem_with_branch(default_branch))]
     if project.remote_url is not None:
-        found.append(("remoteUrl", "This release hosts every repository itself. Leave it out, then push to the new one."))
-    issues = [Issue((path,), problem) for path, problem in found if problem]
+        hosted = "This release hosts every repository itself. Leave it out, then push to the new one."
+        issues += _issue("remoteUrl", hosted)
     if issues:
         raise InvalidInputError(issues)
+
+
+def _usable(project: Project) -> bool:
+    issues = _issues(project)
+    for issue in issues:
+        log.warning("the line of %r in %s is left out: %s", project.name, PATH, issue.message)
+    return not issues
+
+
+def _issues(project: Project) -> list[Issue]:
+    return [
+        *_issue("name", names.problem_with_project(project.name)),
+        *_issue("manifestPath", names.problem_with_manifest_path(project.manifest_path)),
+        *_issue("description", names.problem_with_text(project.description)),
+    ]
+
+
+def _issue(path: str, problem: str | None) -> list[Issue]:
+    return [Issue((path,), problem)] if problem else []

@@ -58,9 +58,10 @@ class RestoreEntry:
 
 @dataclass(frozen=True, slots=True)
 class SettleObject:
-    """The bytes have arrived: take `state: pending` from every entry that pins them."""
+    """The bytes have arrived, `size` of them: take `state: pending` from every entry that pins just these."""
 
     sha256: str
+    size: int
 
 
 EntryChange = PutEntry | PatchEntry | RenameEntry | DeleteEntry | RestoreEntry | SettleObject
@@ -118,8 +119,8 @@ class _Planner:
                 if name not in self._entries or not equal(self._entries[name], entry.entry):
                     self._entries[name] = entry.entry
                     self._do(Restore(name, source), "Restore", name)
-            case SettleObject(sha256):
-                for name in [name for name, entry in self._entries.items() if _awaits(entry, sha256)]:
+            case SettleObject():
+                for name in [name for name, entry in self._entries.items() if _awaits(entry, change)]:
                     settled = {key: value for key, value in self._entries[name]["object"].items() if key != "state"}
                     self._put(name, {**self._entries[name], "object": settled}, "Receive the bytes of")
 
@@ -181,6 +182,6 @@ def _patched(
         raise InvalidInputError([Issue(path, problem.message) for problem in error.problems]) from error
 
 
-def _awaits(entry: Mapping[str, Any], sha256: str) -> bool:
-    pinned = entry.get("object")
-    return isinstance(pinned, Mapping) and pinned.get("sha256") == sha256 and pinned.get("state") == PENDING
+def _awaits(entry: Mapping[str, Any], arrived: SettleObject) -> bool:
+    pinned = entry.get("object") or {}
+    return (pinned.get("sha256"), pinned.get("size"), pinned.get("state")) == (arrived.sha256, arrived.size, PENDING)

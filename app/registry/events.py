@@ -41,7 +41,8 @@ def derive(git: GitHost, manifests: Manifests, move: Move) -> list[Event]:
 
     Along first parents each commit gives its changes by entry name, a merge those against its first parent. A branch
     that was created gives one event, and so does one that was deleted; a forced push gives BRANCH_REWRITTEN and one
-    diff from where the branch was.
+    diff from where the branch was. When the old head was merged into new work, and not the other way round, nothing
+    was rewritten, and the diff from where the branch was is told alone.
     """
     if move.before == move.after:
         return []
@@ -63,9 +64,10 @@ class _Derivation:
         else:
             path = self._first_parents(before, after)
             if path is None:
-                commit = self._commit(after)
-                yield self._told(commit, 0, EventKind.BRANCH_REWRITTEN, previous=before)
-                yield from self._step(before, commit, first=1)
+                commit, rewritten = self._commit(after), not self._merged(before, after)
+                if rewritten:
+                    yield self._told(commit, 0, EventKind.BRANCH_REWRITTEN, previous=before)
+                yield from self._step(before, commit, first=int(rewritten))
             for older, commit in path or ():
                 yield from self._step(older, commit)
 
@@ -80,13 +82,26 @@ class _Derivation:
             commit = self._commit(commit.parents[0])
         return path[::-1]
 
+    def _merged(self, before: str, after: str) -> bool:
+        """Whether `after` has `before` behind it by whichever parents; looks no further back than `before` is old."""
+        since = self._commit(before).committer.at
+        seen, waiting = {after}, [self._commit(after)]
+        while waiting:
+            commit = waiting.pop()
+            if commit.oid == before:
+                return True
+            parents = [self._commit(oid) for oid in commit.parents if oid not in seen]
+            seen.update(commit.parents)
+            waiting += [parent for parent in parents if parent.committer.at >= since]
+        return False
+
     def _step(self, before: str, commit: CommitRecord, first: int = 0) -> Iterator[Event]:
         old, new = self._at(before), self._at(commit.oid)
         if new.state is ManifestState.BROKEN:
             if old.file != new.file or old.problems != new.problems:
                 yield self._told(commit, first, EventKind.MANIFEST_BROKEN, problems=new.problems)
-            return
-        if old.state is ManifestState.BROKEN:
+                first += 1
+        elif old.state is ManifestState.BROKEN:
             yield self._told(commit, first, EventKind.MANIFEST_REPAIRED)
             first += 1
         was, now = (before, self._served(old)), (commit.oid, self._served(new))

@@ -112,9 +112,10 @@ class Feed:
         return self._published - len(self._events)
 
     def _number_after(self, place: Place) -> int:
-        for back, event in enumerate(reversed(self._events)):
+        # The earliest, should a branch have gone away from a commit and come back to it: rather twice than never.
+        for number, event in enumerate(self._events, self._oldest + 1):
             if place_of(event) == place:
-                return self._published - back
+                return number
         raise CursorExpiredError(
             "The place this cursor names is no longer known here. Read the artifacts anew, then subscribe without one."
         )

@@ -1,11 +1,13 @@
 """The past: which commits touched a manifest, what each did, and who changed one entry last."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import eq
+from typing import TypeVar
 
-from app.registry.diff import change_of, changes
+from app.registry.diff import change_of, changes, same
 from app.registry.errors import InvalidInputError
 from app.registry.manifest import Entry, Manifest
 from app.registry.manifests import EMPTY, Manifests
@@ -13,7 +15,9 @@ from app.registry.model import Artifact, Branch, Change, Commit, ManifestAt, Pro
 from app.registry.offload import Offload
 from app.registry.revisions import parse, resolve
 from app.stores.errors import CommitNotFoundError
-from app.stores.ports import CommitRecord, GitHost, Repository, TreeFile
+from app.stores.ports import CommitRecord, GitHost, Repository
+
+T = TypeVar("T")
 
 
 class History:
@@ -93,49 +97,50 @@ class History:
 
     def _of_branch(self, branch: Branch, after: str | None, count: int) -> list[Commit]:
         repository = self._git.repository(branch.project.name)
-        walk = _after(touching(repository, branch.head, branch.project.manifest_path), after)
+        path = branch.project.manifest_path
+        walk = _after(touching(repository, branch.head, lambda oid: repository.file(oid, path)), after)
         return [Commit(branch.project, record) for record in islice(walk, count)]
 
     def _of_artifact(self, artifact: Artifact, after: str | None, count: int) -> list[Change]:
-        repository = self._git.repository(artifact.project.name)
-        walk = _after(touching(repository, artifact.commit, artifact.project.manifest_path), after)
-        found = (self._change(artifact, record) for record in walk)
-        return list(islice((change for change in found if change), count))
+        project, name = artifact.project, artifact.name
 
-    def _change(self, artifact: Artifact, record: CommitRecord) -> Change | None:
-        parent = next(iter(record.parents), record.oid)
-        before = self._manifest(artifact.project, parent) if record.parents else EMPTY
-        after = self._manifest(artifact.project, record.oid)
-        name = artifact.name
-        return change_of(
-            artifact.project, name, (parent, before.entries.get(name)), (record.oid, after.entries.get(name))
-        )
+        def entry(oid: str) -> Entry | None:
+            return self._manifest(project, oid).entries.get(name)
+
+        def change(record: CommitRecord) -> Change | None:
+            before = ((parent, entry(parent)) for parent in record.parents)
+            return change_of(project, name, next(before, (record.oid, None)), (record.oid, entry(record.oid)))
+
+        walk = touching(self._git.repository(project.name), artifact.commit, entry, same)
+        return [made for record in islice(_after(walk, after), count) if (made := change(record))]
 
 
-def touching(repository: Repository, head: str, path: str) -> Iterator[CommitRecord]:
-    """The commits that changed `path`, newest first, merges simplified as `git log -- path` does.
+def touching(
+    repository: Repository, head: str, look: Callable[[str], T | None], alike: Callable[[T | None, T | None], bool] = eq
+) -> Iterator[CommitRecord]:
+    """The commits that changed what `look` sees at them, newest first, simplified as `git log -- path` does.
 
-    A merge that has the file of one of its parents is no change and only that parent is followed.
+    A merge that has what one of its parents has is no change, and only that parent is followed.
     """
     seen = {head}
     queue = [_Step.of(repository, head, 0)]
-    files: dict[str, TreeFile | None] = {}
+    looks: dict[str, T | None] = {}
 
-    def file(oid: str) -> TreeFile | None:
-        if oid not in files:
-            files[oid] = repository.file(oid, path)
-        return files[oid]
+    def at(oid: str) -> T | None:
+        if oid not in looks:
+            looks[oid] = look(oid)
+        return looks[oid]
 
     while queue:
         record = heapq.heappop(queue).record
-        here = file(record.oid)
-        same = next((parent for parent in record.parents if file(parent) == here), None)
-        for parent in [same] if same else record.parents:
+        here = at(record.oid)
+        kept = next((parent for parent in record.parents if alike(at(parent), here)), None)
+        for parent in [kept] if kept else record.parents:
             if parent not in seen:
                 seen.add(parent)
                 heapq.heappush(queue, _Step.of(repository, parent, len(seen)))
-        files.pop(record.oid, None)
-        if not same and (record.parents or here):
+        looks.pop(record.oid, None)
+        if not kept and (record.parents or here):
             yield record
 
 

@@ -1,7 +1,10 @@
 """One lane a branch: writers of a branch queue here instead of racing, and share one ref update a turn."""
 
 import asyncio
+import logging
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.registry.errors import ContentionError, RegistryError
@@ -10,11 +13,13 @@ from app.registry.model import Branch
 from app.registry.offload import Offload
 from app.registry.sync import Synchroniser
 from app.registry.writing import BranchWriter, Proposal, Turn, Written
+from app.stores.errors import StoreError
 from app.stores.ports import GitHost
 
 WAITING = 256
 TOGETHER = 64
 IDLE_LANES = 256
+log = logging.getLogger("ml_registry.lanes")
 
 
 @dataclass(slots=True)
@@ -80,10 +85,23 @@ class Lanes:
                     lane.waiting.appendleft(waiter)
                 else:
                     _answer(waiter[2], turn.branch, outcome)
+            with _logged(turn.branch, "told of"):
+                await self._sync.tell(turn.branch.project)
 
     async def _serve(self, turn: Turn) -> None:
-        if turn.previous is not None and turn.previous != turn.branch.head:
-            await self._sync.wrote(turn.previous, turn.branch, turn.manifest)
+        if turn.previous is None or turn.previous == turn.branch.head:
+            return
+        with _logged(turn.branch, "served"):
+            await self._sync.wrote(turn.previous, turn.branch)
+
+
+@contextmanager
+def _logged(branch: Branch, done: str) -> Iterator[None]:
+    """The commits are in Git, so their writers hear so whatever fails after; the next look at Git makes it good."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("what was written to %s is not %s yet: %s", branch.project.name, done, error)
 
 
 def _answer(answer: asyncio.Future[tuple[Branch, Written]], branch: Branch, outcome: Written | RegistryError) -> None:

@@ -8,6 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from threading import Lock
+from typing import Generic, TypeVar
 
 from app.registry.manifest import (
     DEFAULT_LIMITS,
@@ -24,34 +25,38 @@ from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError, CacheUnavailableError
 from app.stores.ports import Cache, GitHost, Repository
 
+T = TypeVar("T")
 MEMORY_BYTES = 64 * 1024 * 1024
+LEAST = 2_000
+"""Bytes that even the smallest file counts for, since what is kept of it takes as many."""
 EMPTY = Manifest(entries={}, problems=())
 log = logging.getLogger("ml_registry.manifests")
 
 
-class Memory:
-    """What was read, by blob id: the least recently used go first once their files add up to `limit` bytes."""
+class Memory(Generic[T]):
+    """What was read, by what names it for ever: the least recently used go first once they add up to `limit` bytes."""
 
     def __init__(self, limit: int = MEMORY_BYTES) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[str, tuple[int, Manifest | tuple[Problem, ...]]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[int, T]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, blob: str) -> Manifest | tuple[Problem, ...] | None:
-        """The manifest, the problems that broke the file, or None when neither is remembered."""
+    def get(self, key: str) -> T | None:
+        """What was read, or None when it is not remembered."""
         with self._lock:
-            found = self._kept.get(blob)
+            found = self._kept.get(key)
             if found is None:
                 return None
-            self._kept.move_to_end(blob)
+            self._kept.move_to_end(key)
             return found[1]
 
-    def put(self, blob: str, size: int, outcome: Manifest | tuple[Problem, ...]) -> None:
-        """Remember what a file of `size` bytes was read to."""
+    def put(self, key: str, size: int, outcome: T) -> None:
+        """Remember what `size` bytes were read to."""
+        size = max(size, LEAST)
         with self._lock:
-            replaced = self._kept.pop(blob, None)
-            self._kept[blob] = (size, outcome)
+            replaced = self._kept.pop(key, None)
+            self._kept[key] = (size, outcome)
             self._size += size - (replaced[0] if replaced else 0)
             while self._size > self._limit and len(self._kept) > 1:
                 _, (freed, _) = self._kept.popitem(last=False)
@@ -66,7 +71,8 @@ class Manifests:
         self._cache = cache
         self._offload = offload
         self._limits = limits
-        self._memory = Memory()
+        self._memory: Memory[Manifest | tuple[Problem, ...]] = Memory()
+        self._broken: Memory[ManifestAt] = Memory()
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -156,7 +162,9 @@ class Manifests:
         if state is ManifestState.ABSENT:
             return ManifestAt(commit, state, None, None, None)
         blob, served = self._last_good(repository, path, commit)
-        return ManifestAt(commit, state, file, blob, served, problems)
+        at = ManifestAt(commit, state, file, blob, served, problems)
+        self._broken.put(f"{commit}:{path}", LEAST, at)  # so that a row of broken commits is walked once, not for each
+        return at
 
     def _look(self, repository: Repository, path: str, commit: str) -> tuple[str | None, tuple[Problem, ...]]:
         """The blob that stands at a commit, and what is wrong with it."""
@@ -175,6 +183,8 @@ class Manifests:
     def _last_good(self, repository: Repository, path: str, commit: str) -> tuple[str | None, str | None]:
         parents = repository.commit(commit).parents
         while parents:
+            if known := self._broken.get(f"{parents[0]}:{path}"):
+                return known.blob, known.served
             file, problems = self._look(repository, path, parents[0])
             if not problems:
                 return file, parents[0] if file else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.registry.artifacts import Artifacts
 from app.registry.branches import Branches
 from app.registry.branching import Branching
-from app.registry.catalogue import Catalogue
+from app.registry.catalogue import LIMITS, Catalogue
 from app.registry.feed import Feed
 from app.registry.history import History
 from app.registry.lanes import Lanes
@@ -41,7 +41,7 @@ class Registry:
         self.offload = offload = Offload()
         git, cache = stores.git, stores.cache
         self.feed = Feed()
-        self.catalogue = Catalogue(stores.catalogue, git, offload)
+        self.catalogue = Catalogue(stores.catalogue, git, Manifests(git, cache, offload, LIMITS), offload)
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
         self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.feed, offload)

@@ -20,7 +20,7 @@ class Revision:
 
 
 def parse(text: str) -> Revision:
-    """Read a revision. Raises InvalidInputError for what can be none, abbreviated ids included."""
+    """Read a revision. Raises InvalidInputError for what can be none. An abbreviated id is a name nothing has."""
     match = SUFFIX.match(text)
     name = match["name"] if match else ""
     back = int(match["back"] or 1) if match and match["back"] is not None else 0

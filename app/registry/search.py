@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from fnmatch import translate
 from functools import partial
 from typing import Any
@@ -13,7 +14,14 @@ from app.registry.errors import InvalidInputError
 from app.registry.manifest import Entry
 from app.registry.model import ObjectState
 
-MISSING = object()
+
+class Missing(Enum):
+    """Stands for a condition that is not asked, where None asks for a null. Reads alike in every process."""
+
+    MISSING = "MISSING"
+
+
+MISSING = Missing.MISSING
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ project, so pointers and events of a branch are in Git's order.
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from app.registry.branches import Branches, Heads, pointers_of
 from app.registry.events import Move, derive
 from app.registry.feed import Feed
-from app.registry.manifest import Manifest
 from app.registry.manifests import Manifests
-from app.registry.model import Branch, Event, ManifestAt, Project, SyncState, SyncStatus
+from app.registry.model import Branch, ManifestAt, Project, SyncState, SyncStatus
 from app.registry.offload import Offload
-from app.stores.errors import CacheUnavailableError, StoreError
+from app.stores.errors import CacheUnavailableError, CommitNotFoundError, StoreError
 from app.stores.ports import Cache, GitHost
 
 log = logging.getLogger("ml_registry.sync")
@@ -39,7 +38,10 @@ class Synchroniser:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heads: dict[str, Heads] = {}
         self._fingerprints: dict[str, str] = {}
+        self._shared: dict[str, frozenset[str]] = {}
         self._status: dict[str, SyncStatus] = {}
+        self._untold: defaultdict[str, deque[Move]] = defaultdict(deque)
+        self._telling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def status(self, project: Project) -> SyncStatus:
         """How a project's served data stands to Git."""
@@ -50,6 +52,7 @@ class Synchroniser:
         async with self._locks[project.name]:
             try:
                 await self._sync(project)
+                await self.tell(project)
             except StoreError as error:
                 old = self.status(project)
                 self._status[project.name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
@@ -57,43 +60,70 @@ class Synchroniser:
             self._status[project.name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
 
     async def _sync(self, project: Project) -> None:
-        fingerprint = await self._offload(self._git.repository(project.name).fingerprint)
+        path = project.manifest_path
+        fingerprint = f"{path} {await self._offload(self._git.repository(project.name).fingerprint)}"
         uncached = project.name in self._branches.missed
         if fingerprint == self._fingerprints.get(project.name) and not uncached:
             return
-        first = project.name not in self._heads
-        known = (await self._branches.cached(project)) if first else self._heads[project.name]
+        told = self._heads.get(project.name)
+        if told and told.path != path:
+            told = None
+        known = told or await self._branches.cached(project)
         ticket = await self._ticket()
         heads = await self._offload(self._branches.heads_in_git, project, known.at if known else None)
-        if known is None or uncached:
-            moved: dict[str, bytes | None] = dict(pointers_of(heads))
-        else:
-            moved = moves_of(known, heads)
-        await self._share(project, None if uncached else known, heads)
-        await self._store(project, ticket, moved)
-        if not first and known:
-            await self._tell(project, known.at, heads.at)
+        held = None if uncached else known
+        await self._share(project, held, heads)
+        await self._store(project, ticket, moves_of(held, heads) if held else await self._everything(project, heads))
+        if told:
+            self._note(project, told.at, heads.at)
         self._heads[project.name] = heads
         self._fingerprints[project.name] = fingerprint
 
-    async def wrote(self, previous: str, branch: Branch, manifest: Manifest) -> None:
-        """Serve a commit of our own at once: the manifest is at hand, so nothing is read again.
+    async def wrote(self, previous: str, branch: Branch) -> None:
+        """Serve a commit of our own at once; `tell` is to be called once its writers are answered.
 
         When the branch was not known to be at `previous`, somebody else moved it too, and Git is asked instead.
         """
         project = branch.project
         async with self._locks[project.name]:
             known = self._heads.get(project.name)
-            if known is None or commit_of(known.at.get(branch.name)) != previous:
+            before = known.at.get(branch.name) if known and known.path == project.manifest_path else None
+            if known is None or before is None or before.commit != previous:
                 await self._sync(project)
                 return
             ticket = await self._ticket()
-            heads = replace(known, at={**known.at, branch.name: branch.at})
-            if branch.at.blob:
-                await self._manifests.share(branch.at.blob, manifest)
-            await self._store(project, ticket, moves_of(known, heads))
-            self._heads[project.name] = heads
-            await self._tell(project, known.at, heads.at)
+            old, new = {branch.name: before}, {branch.name: branch.at}
+            await self._store(project, ticket, moves_of(replace(known, at=old), replace(known, at=new)))
+            self._note(project, old, new)
+            self._heads[project.name] = replace(known, at={**known.at, **new})
+
+    async def tell(self, project: Project) -> None:
+        """Tell the listeners what happened. Raises StoreError; what could not be told is told at the next look."""
+        untold = self._untold[project.name]
+        async with self._telling[project.name]:
+            while untold:
+                move = untold[0]
+                try:
+                    events = await self._offload(derive, self._git, self._manifests, move)
+                    self._feed.publish(events)
+                except CommitNotFoundError as error:
+                    log.warning("what happened to %s cannot be told any more: %s", move.branch, error)
+                untold.popleft()
+
+    def _note(self, project: Project, before: Mapping[str, ManifestAt], after: Mapping[str, ManifestAt]) -> None:
+        """Keep what moved, in order, until it is told."""
+        for name in sorted(before.keys() | after.keys()):
+            move = Move(project, name, commit_of(before.get(name)), commit_of(after.get(name)))
+            if move.before != move.after:
+                self._untold[project.name].append(move)
+
+    async def _everything(self, project: Project, heads: Heads) -> dict[str, bytes | None]:
+        """Every pointer, and None for those the cache still holds of branches that are gone."""
+        try:
+            held = await self._cache.pointers(project.name)
+        except CacheUnavailableError:
+            held = {}
+        return {**dict.fromkeys(held), **pointers_of(heads)}
 
     async def _ticket(self) -> int | None:
         try:
@@ -113,23 +143,23 @@ class Synchroniser:
             self._branches.missed.add(project.name)
             log.warning("the pointers of %s are not cached: %s", project.name, error)
 
-    async def _share(self, project: Project, known: Heads | None, heads: Heads) -> None:
-        old = {at.blob for at in known.at.values()} if known else set()
-        new = {at.blob for at in heads.at.values() if at.blob and at.blob not in old}
-        if new:
-            await self._manifests.store(project, new)
-
-    async def _tell(self, project: Project, before: Mapping[str, ManifestAt], after: Mapping[str, ManifestAt]) -> None:
-        for name in sorted(before.keys() | after.keys()):
-            move = Move(project, name, commit_of(before.get(name)), commit_of(after.get(name)))
-            if move.before != move.after:
-                events: list[Event] = await self._offload(derive, self._git, self._manifests, move)
-                self._feed.publish(events)
+    async def _share(self, project: Project, held: Heads | None, heads: Heads) -> None:
+        """Put manifests where other processes find them. Those of our own writes wait for the next look at Git."""
+        blobs = blobs_of(heads)
+        shared = self._shared.get(project.name, blobs_of(held)) if held else frozenset()
+        if blobs - shared:
+            await self._manifests.store(project, blobs - shared)
+        self._shared[project.name] = blobs
 
 
 def commit_of(at: ManifestAt | None) -> str | None:
     """The commit a branch is at, None when it is not there."""
     return at.commit if at else None
+
+
+def blobs_of(heads: Heads) -> frozenset[str]:
+    """The blobs of the manifests that are served."""
+    return frozenset(at.blob for at in heads.at.values() if at.blob)
 
 
 def moves_of(known: Heads, heads: Heads) -> dict[str, bytes | None]:

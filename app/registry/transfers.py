@@ -120,9 +120,16 @@ class Transfers:
             raise MissingObjectsError([PREFIX + ticket.sha256])
         _compare(ticket.sha256, ticket.size, stat)
         pin = ObjectPin(ticket.sha256, ticket.size, ticket.content_type, ticket.filename, pending=False)
+        settled = Proposal((SettleObject(ticket.sha256, ticket.size),), actor, actor)
+        waiting = await self._waiting(project, pin)
+        outcomes = await asyncio.gather(
+            *(self._lanes.submit(branch, settled) for branch, _ in waiting), return_exceptions=True
+        )
         artifacts: list[Artifact] = []
-        for branch, names in await self._waiting(project, ticket.sha256):
-            _, written = await self._lanes.submit(branch, Proposal((SettleObject(ticket.sha256),), actor, actor))
+        for (_, names), outcome in zip(waiting, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome  # the other branches have what is theirs, and completing again is harmless
+            _, written = outcome
             entries = (written.manifest.entries.get(name) for name in names)
             artifacts += [Artifact(project, written.commit, entry) for entry in entries if entry]
         return Completed(Upload(upload, pin, None), project, pin, tuple(artifacts))
@@ -143,13 +150,13 @@ class Transfers:
             expires_in=expires_in,
         )
 
-    async def _waiting(self, project: Project, sha256: str) -> list[tuple[Branch, list[str]]]:
+    async def _waiting(self, project: Project, arrived: ObjectPin) -> list[tuple[Branch, list[str]]]:
         """The branches with entries that wait for these bytes, and the names of those."""
         found = []
         for branch in await self._branches.list(project):
             manifest = await self._manifests.get(project, branch.at.blob)
             pins = ((name, entry.object) for name, entry in manifest.entries.items())
-            if names := [name for name, pin in pins if pin and pin.pending and pin.sha256 == sha256]:
+            if names := [name for name, pin in pins if pin and pin.pending and _bytes(pin) == _bytes(arrived)]:
                 found.append((branch, names))
         return found
 
@@ -161,3 +168,7 @@ def _compare(sha256: str, size: int, stat: ObjectStat) -> None:
     if stat.size != size:
         message = f"The bytes of {PREFIX}{sha256} are {stat.size} long, not {size}. Send the size of what you uploaded."
         raise InvalidInputError.of("size", message)
+
+
+def _bytes(pin: ObjectPin) -> tuple[str, int]:
+    return pin.sha256, pin.size

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from app.registry.catalogue import COMMITTER, signature
 from app.registry.changes import EntryChange, plan, touched
@@ -21,11 +22,11 @@ from app.registry.errors import (
     RegistryError,
     Subject,
 )
-from app.registry.manifest import EditRefusedError, Manifest, edit
+from app.registry.manifest import DEFAULT_LIMITS, Document, EditRefusedError, Manifest, parse, revise
 from app.registry.manifests import EMPTY, Manifests
 from app.registry.messages import Idempotency, describe, idempotency_of, with_trailers
 from app.registry.model import Actor, Branch, Change, ManifestAt, ManifestState
-from app.stores.errors import CommitNotFoundError, RefMovedError, RepositoryBusyError
+from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import NewCommit, Repository
 
 TRIES = 10
@@ -65,7 +66,10 @@ class Turn:
 
 
 class Keys:
-    """The idempotency keys of a branch's last commits, read on from where they were last read."""
+    """The idempotency keys of a branch's last commits, read on from where they were last read.
+
+    Those of the last `REMEMBERED` commits are always known, and never more than so many keys are kept.
+    """
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, str]] = {}
@@ -82,6 +86,8 @@ class Keys:
         return commit
 
     def _read(self, repository: Repository, head: str) -> None:
+        if head == self._head:
+            return
         new: dict[str, tuple[str, str]] = {}
         oid: str | None = head
         for _ in range(REMEMBERED):
@@ -92,7 +98,8 @@ class Keys:
                 new.setdefault(found.key, (found.digest, record.oid))
             oid = next(iter(record.parents), None)
         kept = self._found if oid is not None and oid == self._head else {}
-        self._found = {**kept, **new}
+        known = {**kept, **dict(reversed(new.items()))}  # the oldest first
+        self._found = dict(islice(known.items(), max(0, len(known) - REMEMBERED), None))
         self._head = head
 
 
@@ -103,6 +110,7 @@ class BranchWriter:
         self._repository = repository
         self._manifests = manifests
         self._keys = Keys()
+        self._document: Document | None = None
 
     def turn(self, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
         """Apply proposals in order, one commit each; start over on the new head when somebody else was faster."""
@@ -113,12 +121,18 @@ class BranchWriter:
                 gone = NotFoundError(Subject.BRANCH, branch.name)
                 return Turn(None, branch, EMPTY, (gone,) * len(proposals))
             at = self._manifests.at(self._repository, branch.project.manifest_path, head)
-            attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at))
+            attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at), self._document)
             try:
-                return attempt.run(proposals)
+                turn = attempt.run(proposals)
             except (RefMovedError, RepositoryBusyError):
                 if time.monotonic() > deadline:
                     break
+            except PathConflictError as error:
+                blocked = ManifestBrokenError(f"The manifest cannot be written. {error}", ())
+                return Turn(None, branch, EMPTY, (blocked,) * len(proposals))
+            else:
+                self._document = attempt.document  # of which the next turn need only read what changed
+                return turn
         busy = ContentionError("Others are writing to this branch all the time. Nothing was recorded; try again.")
         return Turn(None, branch, EMPTY, (busy,) * len(proposals))
 
@@ -126,14 +140,16 @@ class BranchWriter:
 class _Attempt:
     """One try at a turn on one head."""
 
-    def __init__(self, repository: Repository, manifests: Manifests, keys: Keys, branch: Branch) -> None:
+    def __init__(
+        self, repository: Repository, manifests: Manifests, keys: Keys, branch: Branch, document: Document | None
+    ) -> None:
+        self.document = document
         self._repository = repository
         self._manifests = manifests
         self._keys = keys
         self._branch = branch
         self._path = branch.project.manifest_path
         self._manifest = manifests.load(repository, branch.at.blob) if branch.at.blob else EMPTY
-        self._text: bytes | None = None
         self._commits: list[NewCommit] = []
         self._taken: set[str] = set()
 
@@ -144,9 +160,7 @@ class _Attempt:
         if not self._commits:
             return Turn(head, self._branch, self._manifest, tuple(self._settled(decided, [])))
         oids = self._repository.write_commits(self._branch.name, head, self._commits)
-        text = self._text or b""
-        blob = blob_id(text)
-        self._manifests.remember(blob, len(text), self._manifest)
+        blob = blob_id(self._current().data)
         at = ManifestAt(oids[-1], ManifestState.VALID, blob, blob, oids[-1])
         return Turn(head, replace(self._branch, at=at), self._manifest, tuple(self._settled(decided, oids)))
 
@@ -182,20 +196,22 @@ class _Attempt:
             )
         self._check_base(proposal)
         planned = plan(proposal.changes, self._manifest)
-        if not planned.edits:
+        before = self._current()
+        try:
+            after = revise(before, planned.edits)
+        except EditRefusedError as error:
+            raise InvalidInputError.of("changes", error.message) from error
+        if after.data == before.data:
             if self._commits:
                 raise _LaterError  # what it found done is not yet a commit one could name
             return Written(self._branch.head, False, self._manifest)  # noqa: FBT003 (a record's field)
-        try:
-            text, manifest = edit(self._current_text(), planned.edits)
-        except EditRefusedError as error:
-            raise InvalidInputError.of("changes", error.message) from error
-        self._text, self._manifest = text, manifest
+        self.document, self._manifest, text = after, after.manifest, after.data
+        self._manifests.remember(blob_id(text), len(text), self._manifest)  # each is asked for to tell of its events
         message = with_trailers(proposal.message or describe(planned.acts), proposal.actor, proposal.idempotency)
         self._commits.append(NewCommit({self._path: text}, message, signature(proposal.author), signature(COMMITTER)))
         if proposal.idempotency:
             self._taken.add(proposal.idempotency.key)
-        return _Drafted(len(self._commits) - 1, manifest)
+        return _Drafted(len(self._commits) - 1, self._manifest)
 
     def _check_base(self, proposal: Proposal) -> None:
         if proposal.base is None:
@@ -225,10 +241,13 @@ class _Attempt:
             raise NotFoundError(Subject.COMMIT, commit) from error
         return self._manifests.load(self._repository, at.blob) if at.blob else EMPTY
 
-    def _current_text(self) -> bytes | None:
-        if self._text is None and self._branch.at.blob:
-            self._text = self._manifests.text(self._repository, self._branch.at.blob)
-        return self._text
+    def _current(self) -> Document:
+        """The file as the commits so far leave it."""
+        blob = self._branch.at.blob
+        if self.document is None or not (self._commits or blob_id(self.document.data) == blob):
+            text = self._manifests.text(self._repository, blob) if blob else b""
+            self.document = parse(text, DEFAULT_LIMITS, self.document)
+        return self.document
 
 
 @dataclass(frozen=True, slots=True)

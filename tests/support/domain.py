@@ -118,8 +118,9 @@ class Desk:
             found.append(parents[0])
         return found[:-1]
 
-    def events(self) -> list[str]:
-        """What was told so far: kinds, and names of artifacts."""
+    async def events(self) -> list[str]:
+        """What is told once the writers' lanes are done: kinds, and names of artifacts."""
+        await self.registry.lanes.finish()
         told = self.registry.feed.since(None)
         return [f"{one.kind.value} {one.change.name}" if one.change else one.kind.value for one in told]
 

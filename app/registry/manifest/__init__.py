@@ -13,6 +13,8 @@ from app.registry.manifest.model import Manifest as Manifest
 from app.registry.manifest.model import ManifestRefusedError as ManifestRefusedError
 from app.registry.manifest.model import ObjectPin as ObjectPin
 from app.registry.manifest.model import Problem as Problem
+from app.registry.manifest.reader import Document as Document
+from app.registry.manifest.reader import parse as parse
 from app.registry.manifest.reader import read as read
 from app.registry.manifest.stored import from_json as from_json
 from app.registry.manifest.stored import to_json as to_json
@@ -22,3 +24,4 @@ from app.registry.manifest.writer import Remove as Remove
 from app.registry.manifest.writer import Rename as Rename
 from app.registry.manifest.writer import Restore as Restore
 from app.registry.manifest.writer import edit as edit
+from app.registry.manifest.writer import revise as revise

@@ -85,12 +85,13 @@ class Composer:
         self.places: dict[int, dict[str, Place]] = {}  # of the keys of every mapping
         self.texts: dict[tuple[int, str], str] = {}  # what was written for every mapping's identifying keys
         self.links: list[tuple[int, int]] = []  # from an alias to its anchor
+        self.nodes = 0
         self._text = text
         self._limits = limits
         self._events = _events(text)
         self._problems: list[Problem] = []
         self._anchors: dict[str, _Anchor] = {}
-        self._nodes = self._repeated = self._characters = 0
+        self._repeated = self._characters = 0
         self._deepest = 0
         self._end = 0
 
@@ -122,8 +123,8 @@ class Composer:
         raise ManifestRefusedError((*self._problems, Problem(Code.SYNTAX, message, line, column)))
 
     def _node(self, event: Event, depth: int) -> JSON:
-        self._nodes += 1
-        if self._nodes > self._limits.nodes:
+        self.nodes += 1
+        if self.nodes > self._limits.nodes:
             self._stop(Code.TOO_MANY_NODES, f"A manifest has at most {self._limits.nodes} keys and values.", event)
         if type(event) is AliasEvent:
             return self._alias(event, depth)
@@ -198,7 +199,7 @@ class Composer:
             outline.end = self._end
 
     def _key(self, event: Event) -> str:
-        self._nodes += 1
+        self.nodes += 1
         kind = type(event)
         if kind is not ScalarEvent:
             self._stop(Code.KEY_NOT_TEXT, "A key is plain or quoted text, not a collection or an alias.", event)
@@ -222,13 +223,13 @@ class Composer:
 
     def _anchored(self, event: Event, depth: int) -> JSON:
         anchor = self._anchors[event.anchor] = _Anchor(event.start_mark.index)
-        before, characters, deepest = self._nodes + self._repeated, self._characters, self._deepest
+        before, characters, deepest = self.nodes + self._repeated, self._characters, self._deepest
         self._deepest = depth
         anchor.value = self._bare(event, depth)
         if type(event) is ScalarEvent and not (event.implicit[0] and is_null(event.value)):
             anchor.text = event.value
         anchor.height = self._deepest - depth
-        anchor.nodes = self._nodes + self._repeated - before + 1
+        anchor.nodes = self.nodes + self._repeated - before + 1
         anchor.characters = self._end - anchor.index + self._characters - characters
         anchor.open = False
         self._deepest = max(self._deepest, deepest)
@@ -246,7 +247,7 @@ class Composer:
         self._deepest = max(self._deepest, depth + anchor.height)
         self._repeated += anchor.nodes
         self._characters += anchor.characters
-        if self._nodes + self._repeated > self._limits.expanded or self._characters > self._limits.bytes:
+        if self.nodes + self._repeated > self._limits.expanded or self._characters > self._limits.bytes:
             self._stop(Code.ALIASES_TOO_LARGE, "Aliases repeat too much; write fewer of them.", event)
         self.links.append((event.start_mark.index, anchor.index))
         return anchor.value

@@ -18,13 +18,14 @@ _WIDEST_STEP = 8
 class Slot:
     """The place of an entry: what stands there now (`item`, None for a new one) and what shall stand there.
 
-    `value` None takes it out. `source` is where it is written as it shall be.
+    `removed` takes it out. `source` is where it is written as it shall be.
     """
 
     item: Item | None
     name: str
     value: JSON
     touched: bool = False
+    removed: bool = False
     source: "Layout | None" = None
 
 
@@ -45,11 +46,11 @@ class Layout:
         splicer = Splicer(self.text, newline_of(self.text), self._step())
         gone = []
         for slot, member in zip(slots, self.node.members or () if self.node else (), strict=False):
-            if slot.value is None:
+            if slot.removed:
                 gone.append(member)
-            elif slot.touched:
-                self._change(splicer, slot, member)
-        added = [slot for slot in slots if slot.item is None and slot.value is not None]
+            elif slot.touched and slot.item:
+                self._change(splicer, slot, slot.item, member)
+        added = [slot for slot in slots if slot.item is None and not slot.removed]
         if not self.node or not self.node.members:
             if added:
                 self._begin(splicer, added)
@@ -97,10 +98,7 @@ class Layout:
                 return step
         return _STEP
 
-    def _change(self, splicer: Splicer, slot: Slot, member: Member) -> None:
-        item = slot.item
-        if item is None:  # pragma: no cover - only slots of items are zipped with members
-            return
+    def _change(self, splicer: Splicer, slot: Slot, item: Item, member: Member) -> None:
         flow = bool(self.node and self.node.flow)
         if text := self._restored(slot):
             splicer.cut(lines.lead(self.text, member), lines.own_end(self.text, member), text)

@@ -5,6 +5,8 @@ mapping among its values is the section other tools keep their entries in; the o
 entries. An entry of such a list is named by its `name`, or else its `id`, which is then no part of the entry.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +27,8 @@ from app.registry.manifest.model import (
 )
 
 BOM = "\ufeff"
+# What lets a line that begins no entry change what the lines around it mean; and line breaks other than the usual two.
+_FAR_REACHING = re.compile("^(?:---|\\.\\.\\.|[%?:])|\r(?!\n)|[\x85\u2028\u2029]", re.MULTILINE)
 
 
 class Item(NamedTuple):
@@ -43,9 +47,11 @@ class Document:
 
     `outline` is that of the collection holding the entries, None where there is none yet; `wrapper` is the pair of the
     `artifacts` key when there is one; `links` go from aliases to their anchors; `added` is the final line break that
-    the file itself does not have.
+    the file itself does not have. `nodes` counts keys and values; `separable` says that every entry would read the
+    same by itself.
     """
 
+    data: bytes
     text: str
     manifest: Manifest
     items: tuple[Item, ...]
@@ -55,6 +61,8 @@ class Document:
     stop: int
     links: tuple[tuple[int, int], ...]
     added: str
+    nodes: int
+    separable: bool
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Manifest:
@@ -62,11 +70,16 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Manifest:
     return parse(data, limits).manifest
 
 
-def parse(data: bytes, limits: Limits) -> Document:
-    """The manifest in `data` and its places. Raises ManifestRefusedError."""
+def parse(data: bytes, limits: Limits, before: Document | None = None) -> Document:
+    """The manifest in `data` and its places; what it shares with `before` is not read again.
+
+    Raises ManifestRefusedError.
+    """
     text = _decode(data, limits)
     added = newline_of(text) if text and text[-1] not in BREAKS else ""
     text += added  # so that the end of the file never decides what a block scalar holds
+    if before and (document := _revised(before, data, text, added, limits)):
+        return document
     composed = Composer(text, limits).compose()
     root = composed.root
     if root is not None and not isinstance(root, dict):
@@ -76,17 +89,96 @@ def parse(data: bytes, limits: Limits) -> Document:
     if len(items) > limits.entries:
         place = items[limits.entries].span.place
         raise _refused(Code.TOO_MANY_ENTRIES, f"A manifest has at most {limits.entries} entries.", place)
+    manifest, outline = _manifest(items), composed.outlines.get(id(values))
     return Document(
+        data=data,
         text=text,
-        manifest=_manifest(items),
+        manifest=manifest,
         items=items,
-        outline=composed.outlines.get(id(values)),
+        outline=outline,
         wrapper=wrapper,
         root=(composed.root_place.offset, composed.root_end),
         stop=composed.stop,
         links=tuple(composed.links),
         added=added,
+        nodes=composed.nodes,
+        separable=bool(items and not wrapper and not manifest.problems and _is_separable(text, composed)),
     )
+
+
+def _is_separable(text: str, composed: Composer) -> bool:
+    """Whether this is one block mapping at the margin whose pairs have nothing to do with each other."""
+    return (
+        isinstance(composed.root, dict)
+        and not composed.outlines[id(composed.root)].flow
+        and composed.root_place.column == 0
+        and composed.stop == len(text)
+        and not composed.links
+        and not _FAR_REACHING.search(text)
+    )
+
+
+def _revised(before: Document, data: bytes, text: str, added: str, limits: Limits) -> Document | None:
+    """The document of `text`, of which only the entries that changed are read; None where all has to be read."""
+    if not before.separable or not before.outline:
+        return None
+    head, tail = _shared(before.text, text)
+    bounds = [*(item.span.place.offset for item in before.items), len(before.text)]
+    first = bisect_left(bounds, head) - 1  # a line put at the start of an entry may belong to the one before
+    last = bisect_left(bounds, len(before.text) - tail)
+    if first < 0:
+        return None
+    old = before.text[bounds[first] : bounds[last]]
+    new = text[bounds[first] : len(text) - (len(before.text) - bounds[last])]
+    try:
+        was, now = Composer(old, limits).compose(), Composer(new, limits).compose()
+    except ManifestRefusedError:
+        return None
+    if not new.endswith("\n") or not _is_separable(new, now) or now.root_place.offset or WRAPPER in now.root:
+        return None
+    there = before.items[first].span.place
+    fresh = [_moved(item, there.offset, there.line) for item in _items(now.root, now)]
+    shift = (len(text) - len(before.text), new.count("\n") - old.count("\n"))
+    items = (*before.items[:first], *fresh, *(_moved(item, *shift) for item in before.items[last:]))
+    read_anew, known = _manifest(tuple(fresh)), before.manifest.entries
+    if read_anew.problems:
+        return None
+    entries = {name: read_anew.entries.get(name) or known[name] for name in (item.name or "" for item in items)}
+    nodes = before.nodes - was.nodes + now.nodes
+    if len(entries) < len(items) or len(items) > limits.entries or nodes > limits.nodes:
+        return None
+    end = items[-1].span.end
+    return Document(
+        data=data,
+        text=text,
+        manifest=Manifest(entries),
+        items=items,
+        outline=Outline(flow=False, start=before.outline.start, end=end),
+        wrapper=None,
+        root=(before.root[0], end),
+        stop=len(text),
+        links=(),
+        added=added,
+        nodes=nodes,
+        separable=True,
+    )
+
+
+def _shared(one: str, other: str) -> tuple[int, int]:
+    """How many characters two texts share at their beginnings, and how many of the others at their ends."""
+    most = min(len(one), len(other))
+    head = bisect_left(range(1, most + 1), x=True, key=lambda size: one[:size] != other[:size])
+    rest = most - head
+    tail = bisect_left(range(1, rest + 1), x=True, key=lambda size: one[-size:] != other[-size:])
+    return head, tail
+
+
+def _moved(item: Item, characters: int, lines: int) -> Item:
+    """An item that stands elsewhere. The places of its keys, which only problems name, are not kept."""
+    key, (offset, line, column), key_end, start, end = item.span
+    place = Place(offset + characters, line + lines, column)
+    span = Span(key, place, key_end + characters, start + characters, end + characters)
+    return Item(item.name, item.value, span, item.named_by, {})
 
 
 def _decode(data: bytes, limits: Limits) -> str:

@@ -64,20 +64,25 @@ def edit(data: bytes | None, edits: Sequence[Edit], limits: Limits = DEFAULT_LIM
 
     Raises ManifestRefusedError when `data` is broken, EditRefusedError when an edit cannot be made.
     """
-    document = parse(data or b"", limits)
+    document = revise(parse(data or b"", limits), edits, limits)
+    return document.data, document.manifest
+
+
+def revise(document: Document, edits: Sequence[Edit], limits: Limits = DEFAULT_LIMITS) -> Document:
+    """The document with `edits` made in order. Raises EditRefusedError when one cannot be made."""
     draft = _Draft(document, limits)
     for one in edits:
         draft.apply(one)
     if not any(slot.touched for slot in draft.slots):
-        return data or b"", document.manifest
+        return document
     try:
         text = Layout(document).render(draft.slots)
     except CannotSpliceError as error:
         raise _not_possible(document, draft) from error
     result = text.encode()
-    if data and data.startswith(BOM.encode()):
+    if document.data.startswith(BOM.encode()):
         result = BOM.encode() + result
-    return result, _verified(result, document, draft, limits)
+    return _verified(result, document, draft, limits)
 
 
 class _Draft:
@@ -98,7 +103,7 @@ class _Draft:
                 self._put(name, value)
             case Remove(name):
                 slot = self._require(name)
-                slot.value, slot.touched = None, True
+                slot.removed = slot.touched = True
                 del self._live[name]
                 self.entries.pop(name, None)
             case Rename(name, to):
@@ -152,15 +157,16 @@ class _Draft:
         return slot
 
 
-def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) -> Manifest:
-    """What the result holds, once it is sure that it is what was meant. Raises EditRefusedError."""
+def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) -> Document:
+    """The result, once it is sure that it is what was meant. Raises EditRefusedError."""
     try:
-        after = parse(result, limits).manifest
+        written = parse(result, limits, document)
     except ManifestRefusedError as error:
         problem = error.problems[0]
         if problem.code in _LIMITS:
             raise EditRefusedError(problem.code, problem.message, _first(draft)) from error
         raise _not_possible(document, draft) from error
+    after = written.manifest
     touched = {slot.name for slot in draft.slots if slot.touched}
     removed = {slot.item.name or "" for slot in draft.slots if slot.touched and slot.item}
     if after.entries.keys() != draft.entries.keys() or _others(after, touched) != _others(
@@ -169,9 +175,9 @@ def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) 
         raise _not_possible(document, draft)
     for name, meant in draft.entries.items():
         entry = after.entries[name].entry
-        if not (same(entry, meant) if name in touched else repr(entry) == repr(meant)):
+        if not (entry is meant or (same(entry, meant) if name in touched else repr(entry) == repr(meant))):
             raise _not_possible(document, draft)
-    return after
+    return written
 
 
 _LIMITS = frozenset({Code.TOO_LARGE, Code.TOO_DEEP, Code.TOO_MANY_NODES, Code.TOO_MANY_ENTRIES, Code.ALIASES_TOO_LARGE})

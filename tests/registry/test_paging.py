@@ -1,0 +1,153 @@
+"""Pages: cursors name elements, so they hold whatever is written meanwhile, and fit their own list only."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.registry.changes import DeleteEntry
+from app.registry.errors import InvalidInputError
+from app.registry.search import ArtifactFilter
+from app.resolvers import artifacts, branches, commits, events, projects
+from app.resolvers.context import Context
+from app.resolvers.limits import Limits
+from app.resolvers.paging import Page, Request, decode, encode, page
+from tests.support.domain import ADA, Desk, put
+
+SCOPE = ("letters",)
+
+
+def letters(text: str, first: int | None = None, after: str | None = None, limit: int = 100) -> Page[str]:
+    return page(Request(SCOPE, first, after, limit), sorted(text), lambda one: (one,))
+
+
+def shown(part: Page[str]) -> str:
+    return "".join(edge.node for edge in part.edges)
+
+
+def test_pages_follow_each_other_to_the_end() -> None:
+    first = letters("abcde", 2)
+    second = letters("abcde", 2, first.edges[-1].cursor)
+    third = letters("abcde", 2, second.edges[-1].cursor)
+    assert [shown(part) for part in (first, second, third)] == ["ab", "cd", "e"]
+    assert [(part.has_previous, part.has_next) for part in (first, second, third)] == [
+        (False, True),
+        (True, True),
+        (True, False),
+    ]
+    assert {part.total for part in (first, second, third)} == {5}
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [("abcde", "cd"), ("acde", "cd"), ("aabbcde", "cd"), ("ab", ""), ("z", "z")]
+)
+def test_a_cursor_survives_what_is_written_meanwhile(now: str, expected: str) -> None:
+    cursor = letters("abcde", 2).edges[-1].cursor
+    assert shown(letters(now, 2, cursor)) == expected
+
+
+def test_an_empty_page_says_whether_there_is_more() -> None:
+    part = letters("ab", 0)
+    assert (part.edges, part.has_next, part.total) == ((), True, 2)
+
+
+def test_twenty_are_shown_when_nobody_says_how_many() -> None:
+    assert len(letters("x" * 30).edges) == 20
+
+
+@pytest.mark.parametrize("first", [-1, 101, 2**31 - 1])
+def test_a_page_beyond_the_limit_is_refused(first: int) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        letters("ab", first)
+    assert refused.value.issues[0].path == ("first",)
+
+
+@given(st.text(), st.integers())
+def test_a_cursor_reads_as_it_was_written(text: str, number: int) -> None:
+    assert decode(SCOPE, encode(SCOPE, (text, number))) == (text, number)
+
+
+@given(st.text(st.characters(codec=None)))
+def test_no_other_text_is_a_cursor(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        decode(SCOPE, text)
+
+
+def test_a_cursor_changed_anywhere_is_refused() -> None:
+    cursor = encode(SCOPE, ("ab",))
+    for place, character in enumerate(cursor[:-1]):
+        with pytest.raises(InvalidInputError):
+            decode(SCOPE, cursor[:place] + ("A" if character != "A" else "B") + cursor[place + 1 :])
+
+
+def test_a_cursor_of_another_list_is_refused() -> None:
+    with pytest.raises(InvalidInputError):
+        decode(("numbers",), encode(SCOPE, ("a",)))
+
+
+# ── The lists of the registry ────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def context(desk: Desk) -> Context:
+    return Context(desk.registry, ADA, Limits())
+
+
+async def test_a_list_of_entries_goes_on_after_writes(desk: Desk, context: Context) -> None:
+    await desk.commit(*(put(name) for name in "abcd"))
+    first = await artifacts.page_of_branch(context, await desk.branch(), 2, None, None)
+    await desk.commit(DeleteEntry("b"), put("aa"))
+    rest = await artifacts.page_of_branch(context, await desk.branch(), 2, first.edges[-1].cursor, None)
+    assert [edge.node.name for edge in rest.edges] == ["c", "d"]
+
+
+async def test_a_list_with_another_filter_is_another_list(desk: Desk, context: Context) -> None:
+    await desk.commit(put("a"), put("b"))
+    branch = await desk.branch()
+    first = await artifacts.page_of_branch(context, branch, 1, None, ArtifactFilter(text="a"))
+    with pytest.raises(InvalidInputError):
+        await artifacts.page_of_branch(context, branch, 1, first.edges[0].cursor, ArtifactFilter(text="b"))
+
+
+async def test_the_history_of_a_branch_goes_on_after_writes(desk: Desk, context: Context) -> None:
+    oids = [await desk.put("a", x=number) for number in range(4)][::-1]
+    first = await commits.of_branch(context, await desk.branch(), 2, None)
+    await desk.put("a", x="new")
+    rest = await commits.of_branch(context, await desk.branch(), 2, first.edges[-1].cursor)
+    assert [edge.node.oid for edge in (*first.edges, *rest.edges)] == oids
+    assert (first.has_next, rest.has_next) == (True, False)
+
+
+async def test_the_events_of_a_project_are_paged_by_the_cursors_of_the_stream(desk: Desk, context: Context) -> None:
+    for name in "abc":
+        await desk.put(name)
+    await desk.registry.lanes.finish()
+    first = events.page(context, desk.project, 1, None)
+    rest = events.page(context, desk.project, 10, first.edges[0].cursor)
+    assert [edge.node.change.name for edge in rest.edges if edge.node.change] == ["b", "c"]
+    stream = events.follow(context, None, first.edges[0].cursor)
+    assert (await anext(stream)).cursor == rest.edges[0].cursor
+    await stream.aclose()
+
+
+async def test_branches_and_projects_are_paged_by_name_and_prefix(desk: Desk, context: Context) -> None:
+    for name in ("dev/a", "dev/b"):
+        await desk.registry.branching.create(desk.project, name, "HEAD")
+    listed = await branches.page(context, desk.project, 1, None, "dev/")
+    assert ([edge.node.name for edge in listed.edges], listed.has_next, listed.total) == (["dev/a"], True, 2)
+    assert [edge.node.name for edge in projects.page(context, None, None, "search/").edges] == ["search/ranker"]
+
+
+async def test_a_search_goes_over_every_project_and_the_branches_asked_for(desk: Desk, context: Context) -> None:
+    await desk.commit(put("a", type="model"), put("b", type="dataset"))
+    await desk.registry.branching.create(desk.project, "dev", "HEAD")
+    await desk.commit(put("c", type="model"), branch="dev")
+    default = await artifacts.page(context, None, None, ArtifactFilter(types=("model",)))
+    everywhere = await artifacts.page(context, 1, None, ArtifactFilter(types=("model",), branch="*"))
+    rest = await artifacts.page(context, None, everywhere.edges[0].cursor, ArtifactFilter(types=("model",), branch="*"))
+    assert [edge.node.name for edge in default.edges] == ["a"]
+    assert [edge.node.name for edge in (*everywhere.edges, *rest.edges)] == ["a", "c", "a"]
+
+
+async def test_a_filter_on_project_or_branch_has_no_place_on_one_branch(desk: Desk, context: Context) -> None:
+    with pytest.raises(InvalidInputError):
+        await artifacts.page_of_branch(context, await desk.branch(), None, None, ArtifactFilter(project="x"))
