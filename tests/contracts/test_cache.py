@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio
+
 from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey

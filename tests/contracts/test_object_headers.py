@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from app.stores.objects.headers import content_disposition, media_type
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
+
 from app.http.objects import object_routes
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import ObjectKey, ObjectStore, SignedRequest
-from starlette.applications import Starlette
-from uvicorn.server import ServerState
 
 BODY = b"weights and biases" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from app.stores.errors import StoreError
 from app.stores.secret import signing_secret
 

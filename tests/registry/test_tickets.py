@@ -4,9 +4,10 @@ import string
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from app.registry.tickets import Ticket, TicketExpiredError, TicketInvalidError, Tickets
 from hypothesis import given
 from hypothesis import strategies as st
+
+from app.registry.tickets import Ticket, TicketExpiredError, TicketInvalidError, Tickets
 
 TICKET = Ticket("search/ranker", "ab" * 32, 10_485_760, "application/octet-stream", "churn.pkl", 2_000)
 TICKETS = Tickets(b"s" * 32)
