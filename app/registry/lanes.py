@@ -18,7 +18,7 @@ from app.stores.ports import GitHost
 
 WAITING = 256
 TOGETHER = 64
-IDLE_LANES = 256
+IDLE_LANES = 32  # each may keep a whole manifest in memory
 log = logging.getLogger("ml_registry.lanes")
 
 
@@ -100,8 +100,9 @@ def _logged(branch: Branch, done: str) -> Iterator[None]:
     """The commits are in Git, so their writers hear so whatever fails after; the next look at Git makes it good."""
     try:
         yield
-    except StoreError as error:
-        log.warning("what was written to %s is not %s yet: %s", branch.project.name, done, error)
+    except Exception as error:  # those who wait in the lane must have their turn too
+        unexpected = not isinstance(error, StoreError)
+        log.warning("what was written to %s is not %s yet: %s", branch.project.name, done, error, exc_info=unexpected)
 
 
 def _answer(answer: asyncio.Future[tuple[Branch, Written]], branch: Branch, outcome: Written | RegistryError) -> None:

@@ -26,7 +26,8 @@ from tests.support.domain import ADA, push
 @pytest.fixture
 def catalogue(registry: Registry) -> MemoryRepository:
     """The repository the catalogue is in, for people to push to."""
-    found: Any = registry._stores.catalogue  # noqa: SLF001 - people push around the registry
+    found = registry._stores.catalogue  # noqa: SLF001 - people push around the registry
+    assert isinstance(found, MemoryRepository)
     return found
 
 

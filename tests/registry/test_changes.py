@@ -74,7 +74,13 @@ def test_a_merge_patch_applied_twice_is_applied_once(target: Any, patch: Any) ->
 
 
 def test_the_names_a_change_touches_are_those_it_reads_or_writes() -> None:
-    changes = [PutEntry("a", {}), PatchEntry("b", {}), RenameEntry("c", "d"), DeleteEntry("e"), SettleObject(SHA, 5)]
+    changes: list[EntryChange] = [
+        PutEntry("a", {}),
+        PatchEntry("b", {}),
+        RenameEntry("c", "d"),
+        DeleteEntry("e"),
+        SettleObject(SHA, 5),
+    ]
     assert touched(changes) == {"a", "b", "c", "d", "e"}
 
 

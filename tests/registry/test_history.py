@@ -75,7 +75,9 @@ def test_a_change_of_the_file_s_kind_is_a_change() -> None:
 
 def random_history(seed: int, commits: int) -> bytes:
     """A `git fast-import` stream of merges, reverts and deletions, some of them in the same second."""
-    dice, lines, texts = random.Random(seed), [], []  # noqa: S311 - the same graph every time
+    dice = random.Random(seed)  # noqa: S311 - the same graph every time
+    lines: list[str] = []
+    texts: list[str | None] = []
     for number in range(1, commits + 1):
         parents = sorted(dice.sample(range(1, number), min(number - 1, dice.choice([1, 1, 1, 2, 2, 3]))), reverse=True)
         recent = [parent for parent in parents if parent > number - 8] or parents[:1]

@@ -10,6 +10,7 @@ from app.registry.model import ManifestState, Project, SyncState
 from app.registry.registry import Registry, Stores
 from app.stores.cache.memory import MemoryCache
 from app.stores.errors import CacheUnavailableError, RepositoryCorruptError
+from app.stores.ports import TreeFile
 from tests.support.domain import ADA, Desk, force, graft
 
 
@@ -135,11 +136,20 @@ async def test_branches_that_did_not_move_are_not_read_again(desk: Desk, monkeyp
     for number in range(5):
         desk.repository.create_branch(f"b{number}", desk.push(f"a: {{x: {number}}}\n"))
     await desk.follow()
+    file, blob = desk.repository.file, desk.repository.blob
     read: list[str] = []
-    file = desk.repository.file
-    monkeypatch.setattr(desk.repository, "file", lambda commit, path: read.append(commit) or file(commit, path))
-    blob, blobs = desk.repository.blob, []
-    monkeypatch.setattr(desk.repository, "blob", lambda oid, limit: blobs.append(oid) or blob(oid, limit))
+    blobs: list[str] = []
+
+    def reading_file(commit: str, path: str) -> TreeFile | None:
+        read.append(commit)
+        return file(commit, path)
+
+    def reading_blob(oid: str, limit: int) -> bytes:
+        blobs.append(oid)
+        return blob(oid, limit)
+
+    monkeypatch.setattr(desk.repository, "file", reading_file)
+    monkeypatch.setattr(desk.repository, "blob", reading_blob)
     head = desk.push("a: {x: new}\n", branch="b3")
     await desk.follow()
     assert len(blobs) == 1

@@ -267,18 +267,20 @@ async def test_a_branch_deleted_meanwhile_is_not_found(desk: Desk) -> None:
         await desk.commit(put("a"), branch="dev")
 
 
-async def test_what_is_committed_is_answered_even_when_it_cannot_be_served_at_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["wrote", "tell"])
+@pytest.mark.parametrize("error", [RepositoryCorruptError("another branch is damaged"), KeyError("nobody expected it")])
+async def test_what_is_committed_is_answered_even_when_serving_it_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
 ) -> None:
     async def fail(*_: object) -> None:
-        raise RepositoryCorruptError("another branch is damaged")
+        raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.registry.sync, "wrote", fail)
-        done = await desk.commit(put("a"))
-    assert desk.head() == done.commit
+        patched.setattr(desk.registry.sync, step, fail)
+        done = await asyncio.gather(*(desk.commit(put(f"entry-{number}")) for number in range(100)))
+    assert desk.head() in {one.commit for one in done}
     await desk.follow()
-    assert (await desk.branch()).head == done.commit
+    assert len(await desk.entries()) == 100
 
 
 async def test_a_folder_where_the_manifest_should_be_is_refused_and_kept(registry: Registry, desk: Desk) -> None:
