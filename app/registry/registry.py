@@ -20,6 +20,7 @@ from app.registry.transfers import Transfers
 from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, ObjectStore, Repository
 
+LOOKING = 4
 log = logging.getLogger("ml_registry")
 
 
@@ -62,13 +63,18 @@ class Registry:
     async def follow(self) -> None:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
         await self.catalogue.refresh()
-        projects = list(self.catalogue.projects.values())
-        outcomes = await asyncio.gather(*(self.sync.sync(project) for project in projects), return_exceptions=True)
-        for project, outcome in zip(projects, outcomes, strict=True):
-            if isinstance(outcome, StoreError):
-                log.warning("project %s cannot be read: %s", project.name, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
+        room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
+
+        async def look(project: Project) -> None:
+            async with room:
+                said = self.sync.status(project).last_error
+                try:
+                    await self.sync.sync(project)
+                except StoreError as error:
+                    if str(error) != said:
+                        log.warning("project %s cannot be read: %s", project.name, error)
+
+        await asyncio.gather(*map(look, self.catalogue.projects.values()))
 
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""
