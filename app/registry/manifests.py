@@ -72,7 +72,7 @@ class Manifests:
         self._offload = offload
         self._limits = limits
         self._memory: Memory[Manifest | tuple[Problem, ...]] = Memory()
-        self._broken: Memory[ManifestAt] = Memory()
+        self._at: Memory[ManifestAt] = Memory()
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -150,21 +150,29 @@ class Manifests:
         self._memory.put(blob, size, outcome)
         return outcome
 
+    def stands(self, path: str, at: ManifestAt) -> None:
+        """Keep what a commit that was just written has, so that nobody looks again."""
+        self._at.put(f"{at.commit}:{path}", LEAST, at)
+
     def at(self, repository: Repository, path: str, commit: str) -> ManifestAt:
-        """Blocking. What the manifest at a commit is and which one is served; walks back past broken ones."""
+        """Blocking. What the manifest at a commit is and which one is served; walks back past broken ones.
+
+        A commit that was looked at before is not looked up again, whichever repository has it.
+        """
+        known = self._at.get(f"{commit}:{path}")
+        if known is None:
+            known = self._read_at(repository, path, commit)
+            self.stands(path, known)
+        return known
+
+    def _read_at(self, repository: Repository, path: str, commit: str) -> ManifestAt:
         file, problems = self._look(repository, path, commit)
+        if problems:
+            blob, served = self._last_good(repository, path, commit)
+            return ManifestAt(commit, ManifestState.BROKEN, file, blob, served, problems)
         if file is None:
-            state = ManifestState.BROKEN if problems else ManifestState.ABSENT
-        else:
-            state = ManifestState.BROKEN if problems else ManifestState.VALID
-        if state is ManifestState.VALID:
-            return ManifestAt(commit, state, file, file, commit)
-        if state is ManifestState.ABSENT:
-            return ManifestAt(commit, state, None, None, None)
-        blob, served = self._last_good(repository, path, commit)
-        at = ManifestAt(commit, state, file, blob, served, problems)
-        self._broken.put(f"{commit}:{path}", LEAST, at)  # so that a row of broken commits is walked once, not for each
-        return at
+            return ManifestAt(commit, ManifestState.ABSENT, None, None, None)
+        return ManifestAt(commit, ManifestState.VALID, file, file, commit)
 
     def _look(self, repository: Repository, path: str, commit: str) -> tuple[str | None, tuple[Problem, ...]]:
         """The blob that stands at a commit, and what is wrong with it."""
@@ -183,7 +191,7 @@ class Manifests:
     def _last_good(self, repository: Repository, path: str, commit: str) -> tuple[str | None, str | None]:
         parents = repository.commit(commit).parents
         while parents:
-            if known := self._broken.get(f"{parents[0]}:{path}"):
+            if known := self._at.get(f"{parents[0]}:{path}"):
                 return known.blob, known.served
             file, problems = self._look(repository, path, parents[0])
             if not problems:

@@ -151,6 +151,7 @@ class _Attempt:
         self._path = branch.project.manifest_path
         self._manifest = manifests.load(repository, branch.at.blob) if branch.at.blob else EMPTY
         self._commits: list[NewCommit] = []
+        self._blobs: list[str] = []
         self._taken: set[str] = set()
 
     def run(self, proposals: Sequence[Proposal]) -> Turn:
@@ -160,8 +161,9 @@ class _Attempt:
         if not self._commits:
             return Turn(head, self._branch, self._manifest, tuple(self._settled(decided, [])))
         oids = self._repository.write_commits(self._branch.name, head, self._commits)
-        blob = blob_id(self._current().data)
-        at = ManifestAt(oids[-1], ManifestState.VALID, blob, blob, oids[-1])
+        for oid, blob in zip(oids, self._blobs, strict=True):
+            at = ManifestAt(oid, ManifestState.VALID, blob, blob, oid)
+            self._manifests.stands(self._path, at)
         return Turn(head, replace(self._branch, at=at), self._manifest, tuple(self._settled(decided, oids)))
 
     def _settled(
@@ -206,7 +208,8 @@ class _Attempt:
                 raise _LaterError  # what it found done is not yet a commit one could name
             return Written(self._branch.head, False, self._manifest)  # noqa: FBT003 (a record's field)
         self.document, self._manifest, text = after, after.manifest, after.data
-        self._manifests.remember(blob_id(text), len(text), self._manifest)  # each is asked for to tell of its events
+        self._blobs.append(blob_id(text))
+        self._manifests.remember(self._blobs[-1], len(text), self._manifest)  # asked for again to tell of its events
         message = with_trailers(proposal.message or describe(planned.acts), proposal.actor, proposal.idempotency)
         self._commits.append(NewCommit({self._path: text}, message, signature(proposal.author), signature(COMMITTER)))
         if proposal.idempotency:
@@ -236,9 +239,10 @@ class _Attempt:
 
     def _manifest_at(self, commit: str) -> Manifest:
         try:
-            at = self._manifests.at(self._repository, self._path, commit)
+            self._repository.commit(commit)  # a commit of another project is none of this one
         except CommitNotFoundError as error:
             raise NotFoundError(Subject.COMMIT, commit) from error
+        at = self._manifests.at(self._repository, self._path, commit)
         return self._manifests.load(self._repository, at.blob) if at.blob else EMPTY
 
     def _current(self) -> Document:
