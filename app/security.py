@@ -3,7 +3,6 @@
 import ipaddress
 import json
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,10 +35,11 @@ class SameSite:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
+        hosts, origin = headers.getlist("host"), headers.get("origin")
+        host = hosts[0] if len(hosts) == 1 else ""
         if _name(host) not in self._hosts:
             await _refuse(scope, send, f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it.")
-        elif origin is not None and urlsplit(origin).netloc != host:
+        elif origin is not None and origin.partition("://")[2] != host:
             await _refuse(scope, send, f"Requests from pages of {origin!r} are refused; call from your own program.")
         else:
             await self._app(scope, receive, send)

@@ -87,7 +87,7 @@ class Mask:
     def execution_errors(self, errors: Iterable[GraphQLError], request_id: str) -> list[dict[str, Any]]:
         """Errors of fields, each with its path. What is neither public nor about the caller's input is masked."""
         logged: list[Exception] = []
-        return [self._field_error(error, request_id, logged) for error in list(errors)[:MAX_ERRORS]]
+        return [self._field_error(error, request_id, logged) for error in errors][:MAX_ERRORS]
 
     def refusal(self, error: Exception, request_id: str) -> Refusal:
         """The answer to a request that ended in an exception: the exception itself when it is a refusal already."""

@@ -32,7 +32,7 @@ def negotiate(headers: Sequence[str]) -> Accepted:
     `*/*` stands for JSON only: a client that reads event streams says so.
     """
     ranges = _ranges(headers)
-    if not headers:
+    if not any(headers):
         return Accepted(RESPONSE_JSON, stream=False, prefers_stream=False)
     response, plain = _quality(ranges, RESPONSE_JSON), _quality(ranges, PLAIN_JSON)
     stream = _quality({name: quality for name, quality in ranges.items() if name != "*/*"}, EVENT_STREAM)

@@ -1,5 +1,6 @@
 """What every Git adapter does: one suite, each adapter through it."""
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from app.stores.errors import (
     RepositoryExistsError,
     RepositoryNotFoundError,
 )
-from app.stores.git.disk import DiskObjects, Stores
+from app.stores.git.disk import DiskObjects
 from app.stores.git.hosted import HostedGit
 from app.stores.git.memory import MemoryGit
 from app.stores.ports import GitHost, NewCommit, Repository, Signature, TreeFile
@@ -70,7 +71,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     hosted = HostedGit(tmp_path)
     hosted.create("search/ranker", "main", new())
     path = tmp_path / "search/ranker.git"
-    disk = DiskObjects(path, Stores())
+    disk = DiskObjects(path)
     return Place(
         hosted,
         hosted.repository("search/ranker"),
@@ -442,3 +443,15 @@ def test_racing_writers_lose_nothing(place: Place) -> None:
         (oid,) = place.repo.commit(oid).parents
     assert len(history) == 40
     assert set(history) == set(written)
+
+
+def test_a_repository_of_many_packs_holds_no_file_open(tmp_path: Path) -> None:
+    hosted = HostedGit(tmp_path)
+    hosted.create("a", "main", new())
+    repository = hosted.repository("a")
+    for _ in range(60):
+        repository.write_commits("main", repository.head("main"), [new(), new(), new()])
+    assert len(list((tmp_path / "a.git/objects/pack").glob("*.pack"))) >= 60
+    open_files = list(Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").exists() else []
+    held = [link for link in open_files if os.path.realpath(link).startswith(str(tmp_path))]
+    assert held == []

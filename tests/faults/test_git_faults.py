@@ -375,11 +375,23 @@ def test_a_failing_disk_is_never_taken_for_a_missing_branch(
     repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(RepositoryCorruptError, match="Input/output error"):
+        repo.head("main")
+
+
+def test_a_process_out_of_files_does_not_blame_the_repository(
+    repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Path) -> bytes:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Path, "read_bytes", failing)
-    with pytest.raises(RepositoryCorruptError, match="Too many open files"):
+    with pytest.raises(StoreError, match="ulimit") as refused:
         repo.head("main")
+    assert not isinstance(refused.value, RepositoryCorruptError)
 
 
 def test_a_ref_that_changed_within_one_tick_of_the_clock_changes_the_fingerprint(

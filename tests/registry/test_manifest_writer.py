@@ -288,3 +288,24 @@ def test_an_edit_of_one_entry_in_a_thousand_costs_little_more_than_reading_twice
     reading, editing = fastest(lambda: read(text)), fastest(lambda: edit(text, [Put("m-500", entry)]))
     print(f"read {reading * 1000:.0f} ms, edit {editing * 1000:.0f} ms")  # noqa: T201 - the figure is the point
     assert editing < reading * 4
+
+
+def test_a_row_of_comment_marks_in_a_flow_file_costs_no_time() -> None:
+    text = b"{\n  a: {type: x}" + b" #" * 100 + b"\n}\n"
+    started = time.perf_counter()
+    _, manifest = edit(text, [Put("b", {"type": "y"})])
+    assert time.perf_counter() - started < 1
+    assert set(manifest.entries) == {"a", "b"}
+
+
+def test_a_long_file_on_one_line_is_edited_in_no_time() -> None:
+    text = ("{" + ", ".join(f"e{number}: {{type: x}}" for number in range(2000)) + "}\n").encode()
+    started = time.perf_counter()
+    edit(text, [Put("e7", {"type": "y"})])
+    assert time.perf_counter() - started < 2
+
+
+def test_a_list_s_entry_below_a_comment_with_a_hyphen_is_edited() -> None:
+    text, _ = edit(b"artifacts:\n-\n  # a-b\n  name: a\n- name: b\n", [Remove("a")])
+    assert b"name: b" in text
+    assert b"name: a" not in text

@@ -91,6 +91,8 @@ class Layout:
         return (self.node.members if self.node else None) or []
 
     def _step(self) -> int:
+        if self.node and self.node.flow:
+            return _STEP
         for member in self._members():
             first = lines.line_start(self.text, member.value.start)
             step = member.value.start - first - (member.start - lines.line_start(self.text, member.start))

@@ -8,7 +8,8 @@ from app.registry.manifest.nodes import Member
 _COMMENT = re.compile(f"[ \t]+#[^{BREAKS}]*")
 _BLANK = re.compile(f"[ \t]*(?:\r\n|[{BREAKS}])")
 _COMMENT_LINE = re.compile(f"([ \t]*)#[^{BREAKS}]*(?:\r\n|[{BREAKS}])")
-_TO_COMMA = re.compile(f"(?:[ \t{BREAKS}]|(?<=[ \t{BREAKS}])#[^{BREAKS}]*)*,")
+# Possessive, since each comment can be read in one way only: a row of them must not be tried in all others.
+_TO_COMMA = re.compile(f"(?:[ \t{BREAKS}]|(?<=[ \t{BREAKS}])#[^{BREAKS}]*+)*+,")
 
 
 def line_start(text: str, index: int) -> int:
@@ -34,7 +35,7 @@ def lead(text: str, member: Member) -> int:
     """Where the first line of a member of a block collection begins; a list's item begins at its dash."""
     start = line_start(text, member.start)
     if member.key is None:
-        while start and "-" not in text[start : member.start]:
+        while start and not text[start : member.start].lstrip(" ").startswith("-"):
             start = line_start(text, start - 1)
     return start
 

@@ -9,18 +9,21 @@ import hashlib
 import io
 import os
 import secrets
-import threading
-import weakref
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from dulwich.object_format import SHA1
-from dulwich.object_store import DiskObjectStore
 from dulwich.objects import RawObjectID, ShaFile
-from dulwich.pack import Pack, PackFileDisappeared, pack_object_chunks, write_pack_index_v2
+from dulwich.pack import (
+    Pack,
+    PackFileDisappeared,
+    PackIndex,
+    load_pack_index_file,
+    pack_object_chunks,
+    write_pack_index_v2,
+)
 
 from app.stores.errors import RepositoryCorruptError
 from app.stores.git.locks import sync_folder, write_durably
@@ -31,7 +34,6 @@ OFFSET_DELTA, ID_DELTA = 6, 7
 ENTRY_BYTES = 64  # an entry's header and base, with room to spare
 DELTA_BYTES = 20  # the two sizes a delta begins with
 LONGEST_CHAIN = 5000
-MOST_STORES = 32
 READ_ONLY = 0o444
 COMPRESSION = 1  # what Git itself uses for loose objects: `git gc` compresses better, once
 ATTEMPTS = 4
@@ -40,74 +42,46 @@ Answer = TypeVar("Answer")
 
 
 class Packs:
-    """The packs of one folder of objects as one thread sees them, those that answered last asked first."""
+    """The packs in one folder: their indexes in memory, no file held open. Any thread may ask.
 
-    def __init__(self, path: Path) -> None:
-        self._store = DiskObjectStore(path)
-        self._order: list[Pack] = []
+    Those that answered last are asked first.
+    """
 
-    def locate(self, sha: RawObjectID) -> tuple[Pack, int] | None:
-        """The pack that has an object, and where in it. Raises PackFileDisappeared and one of GARBLED."""
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: list[tuple[Path, PackIndex]] = []  # replaced, never changed, so that threads may share it
+
+    def locate(self, sha: RawObjectID) -> tuple[Path, PackIndex, int] | None:
+        """The pack that has an object, its index, and where in it. Raises FileNotFoundError and one of GARBLED."""
         return self._among_known(sha) or self._among_all(sha)
 
     def forget(self) -> None:
         """Look at the folder again next time: a pack that was known is gone."""
-        self._order = []
+        self._known = []
 
-    def close(self) -> None:
-        """Let go of every file."""
-        self._order = []
-        self._store.close()
-
-    def _among_all(self, sha: RawObjectID) -> tuple[Pack, int] | None:
-        self._order = self._store.packs
+    def _among_all(self, sha: RawObjectID) -> tuple[Path, PackIndex, int] | None:
+        there = {path.with_suffix(".pack") for path in self._folder.glob("pack-*.idx")}
+        known = [(path, index) for path, index in self._known if path in there]
+        new = there.difference(path for path, _ in known)
+        self._known = [*((path, read_index(path)) for path in new), *known]
         return self._among_known(sha)
 
-    def _among_known(self, sha: RawObjectID) -> tuple[Pack, int] | None:
-        for place, pack in enumerate(self._order):
+    def _among_known(self, sha: RawObjectID) -> tuple[Path, PackIndex, int] | None:
+        known = self._known
+        for place, (path, index) in enumerate(known):
             with contextlib.suppress(KeyError):
-                offset = pack.index.object_offset(sha)
-                self._order.insert(0, self._order.pop(place))
-                return pack, offset
+                offset = index.object_offset(sha)
+                self._known = [known[place], *known[:place], *known[place + 1 :]] if place else known
+                return path, index, offset
         return None
-
-
-class Stores:
-    """Open packs, of a few repositories for each thread: shared between threads, dulwich loses objects in a repack."""
-
-    def __init__(self) -> None:
-        self._mine = threading.local()
-
-    def open(self, path: Path) -> Packs:
-        """This thread's packs of the objects below `path`. The least recently used above a few are closed."""
-        stores: OrderedDict[Path, Packs] | None = getattr(self._mine, "stores", None)
-        if stores is None:
-            stores = self._mine.stores = OrderedDict()
-            self._mine.end = end = _ThreadEnd()
-            weakref.finalize(end, _close_all, stores)
-        if path not in stores:
-            stores[path] = Packs(path)
-        stores.move_to_end(path)
-        if len(stores) > MOST_STORES:
-            stores.popitem(last=False)[1].close()
-        return stores[path]
-
-
-class _ThreadEnd:
-    """Lives as long as its thread."""
-
-
-def _close_all(stores: OrderedDict[Path, Packs]) -> None:
-    for packs in stores.values():
-        packs.close()
 
 
 class DiskObjects:
     """The objects of the repository at `path`."""
 
-    def __init__(self, path: Path, stores: Stores) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path / "objects"
-        self._stores = stores
+        self._packs = Packs(self._path / "pack")
 
     def find(self, oid: str) -> Found | None:
         """The object, or None when it is not there. Raises RepositoryCorruptError, OSError when the folder is gone."""
@@ -134,7 +108,7 @@ class DiskObjects:
         return self._patiently(lambda: self._find_packed(oid))
 
     def _find_packed(self, oid: str) -> Found | None:
-        located = self._stores.open(self._path).locate(RawObjectID(bytes.fromhex(oid)))
+        located = self._packs.locate(RawObjectID(bytes.fromhex(oid)))
         return Found(*packed_header(*located), lambda: self._load(oid)) if located else None
 
     def _load(self, oid: str) -> bytes:
@@ -145,17 +119,18 @@ class DiskObjects:
         with contextlib.suppress(FileNotFoundError):
             return inflate_loose(self._path / oid[:2] / oid[2:])
         sha = RawObjectID(bytes.fromhex(oid))
-        located = self._stores.open(self._path).locate(sha)
+        located = self._packs.locate(sha)
         if located is None:
             raise FileNotFoundError(oid)
-        return located[0].get_raw(sha)[1]
+        with Pack(str(located[0].with_suffix("")), object_format=SHA1) as pack:
+            return pack.get_raw(sha)[1]
 
     def _patiently(self, read: Callable[[], Answer]) -> Answer:
         """What `read` answers, looking again when a repack took a pack from under it."""
         for _ in range(ATTEMPTS):
             with contextlib.suppress(PackFileDisappeared, FileNotFoundError):
                 return read()
-            self._stores.open(self._path).forget()
+            self._packs.forget()
         raise RepositoryCorruptError(f"The packs of {self._path} keep disappearing. Is another process removing them?")
 
     def _write_loose(self, objects: Sequence[ShaFile]) -> None:
@@ -219,15 +194,22 @@ def inflate_loose(path: Path) -> bytes:
     return content
 
 
-def packed_header(pack: Pack, offset: int) -> tuple[bytes, int, int]:
+def read_index(pack: Path) -> PackIndex:
+    """The index of a pack, in memory."""
+    path = pack.with_suffix(".idx")
+    with io.BytesIO(path.read_bytes()) as file:
+        return load_pack_index_file(path, file, SHA1)
+
+
+def packed_header(pack: Path, index: PackIndex, offset: int) -> tuple[bytes, int, int]:
     """Kind, size and peak of an entry: the headers of its whole chain of deltas are read, nothing is inflated.
 
     The peak is the largest of what unpacking makes on the way (a base or a step may be larger than what it leads to),
-    or all the deltas together. Raises one of GARBLED, PackFileDisappeared, FileNotFoundError.
+    or all the deltas together. Raises one of GARBLED, FileNotFoundError.
     """
     size: int | None = None
     largest = together = 0
-    descriptor = os.open(pack.data.path, os.O_RDONLY)
+    descriptor = os.open(pack, os.O_RDONLY)
     try:
         for _ in range(LONGEST_CHAIN):
             entry = os.pread(descriptor, ENTRY_BYTES, offset)
@@ -236,7 +218,7 @@ def packed_header(pack: Pack, offset: int) -> tuple[bytes, int, int]:
             together += stored
             if kind in KINDS:
                 return KINDS[kind], stored if size is None else size, max(largest, together)
-            base, used = _base(pack, entry, kind, used, offset)
+            base, used = _base(index, entry, kind, used, offset)
             delta = zlib.decompressobj().decompress(os.pread(descriptor, 256, offset + used), DELTA_BYTES)
             source, read = varint(delta, 0)
             result, _ = varint(delta, read)
@@ -257,10 +239,10 @@ def varint(raw: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _base(pack: Pack, entry: bytes, kind: int, used: int, offset: int) -> tuple[int, int]:
+def _base(index: PackIndex, entry: bytes, kind: int, used: int, offset: int) -> tuple[int, int]:
     """Where the base of a delta begins, and the length of the entry's header."""
     if kind == ID_DELTA:
-        return pack.index.object_offset(RawObjectID(entry[used : used + 20])), used + 20
+        return index.object_offset(RawObjectID(entry[used : used + 20])), used + 20
     if kind != OFFSET_DELTA:
         raise ValueError(f"a pack has no entries of type {kind}")
     back = entry[used] & 0x7F

@@ -19,7 +19,7 @@ from app.stores.errors import (
     StoreError,
 )
 from app.stores.git import objects
-from app.stores.git.disk import DiskObjects, Stores
+from app.stores.git.disk import DiskObjects
 from app.stores.git.locks import PATIENCE, Turns, flocked, sync_folder
 from app.stores.git.refs import HEADS, TAGS, DiskRefs, is_ref
 from app.stores.ports import CommitRecord, NewCommit, Refs, TreeFile
@@ -38,11 +38,11 @@ CONFIG = """\
 class DiskRepository:
     """The bare repository at `path`, which may be shared with stock git and with other processes of the registry."""
 
-    def __init__(self, path: Path, stores: Stores | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._turns = Turns(path)
         self._refs = DiskRefs(path, self._turns)
-        self._objects = DiskObjects(path, stores or Stores())
+        self._objects = DiskObjects(path)
 
     @classmethod
     def create(cls, path: Path, default_branch: str, first: NewCommit) -> None:
@@ -137,6 +137,8 @@ class DiskRepository:
     def _unreadable(self, error: OSError) -> StoreError:
         if not self._path.is_dir():
             return RepositoryNotFoundError(f"There is no repository at {self._path}.")
+        if objects.is_exhausted(error):
+            return objects.exhausted()
         return RepositoryCorruptError(
             f"{self._path} cannot be read ({error}). Run `git fsck`, or restore it from a clone."
         )
@@ -195,7 +197,6 @@ class HostedGit:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._stores = Stores()
         self._known: dict[str, DiskRepository] = {}
         self._lock = threading.Lock()
         self._nursery = Nursery(root)
@@ -211,7 +212,7 @@ class HostedGit:
             raise RepositoryNotFoundError(f"There is no repository of project {name!r}; create the project first.")
         with self._lock:
             if name not in self._known:
-                self._known[name] = DiskRepository(self._path(name), self._stores)
+                self._known[name] = DiskRepository(self._path(name))
             return self._known[name]
 
     def _path(self, name: str) -> Path:

@@ -1,5 +1,6 @@
 """Objects whatever they are kept in: read with their size known first, checked against their id, built into commits."""
 
+import errno
 import hashlib
 import re
 import struct
@@ -12,7 +13,13 @@ from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatExceptio
 from dulwich.objects import ObjectID, ShaFile, Tree
 from dulwich.pack import UnresolvedDeltas
 
-from app.stores.errors import BlobNotFoundError, BlobTooLargeError, CommitNotFoundError, RepositoryCorruptError
+from app.stores.errors import (
+    BlobNotFoundError,
+    BlobTooLargeError,
+    CommitNotFoundError,
+    RepositoryCorruptError,
+    StoreError,
+)
 from app.stores.git import trees
 from app.stores.git.commits import decode_commit, encode_commit
 from app.stores.ports import CommitRecord, NewCommit, TreeFile
@@ -74,9 +81,21 @@ def checked(oid: str, found: Found) -> bytes:
     return raw
 
 
-def garbled(oid: str, error: Exception) -> RepositoryCorruptError:
-    """What to raise when an object is there and cannot be read."""
+def garbled(oid: str, error: Exception) -> StoreError:
+    """What to raise for an object that cannot be read."""
+    if is_exhausted(error):
+        return exhausted()
     return RepositoryCorruptError(f"Object {oid} cannot be read ({error!r}). Run `git fsck`, restore it from a clone.")
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether it is not the file but this process that has had enough."""
+    return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
+
+
+def exhausted() -> StoreError:
+    """What to raise when no file can be opened any more."""
+    return StoreError("The server has too many files open. Raise its limit (`ulimit -n`) and start it again.")
 
 
 def read_commit(objects: Objects, oid: str) -> CommitRecord:
