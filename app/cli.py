@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from app import __version__
+from app.http.body import MAX_BODY
 from app.main import create_app
 from app.observability import configure_logging
 from app.registry import names
@@ -91,7 +92,7 @@ class _Server(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            ws_max_size=1024 * 1024,
+            ws_max_size=MAX_BODY,
             ws_per_message_deflate=False,
         )
         super().__init__(config)

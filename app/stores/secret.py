@@ -5,6 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from app.stores.durable import sync_folder
 from app.stores.errors import StoreError
 
 SECRET_BYTES = 32
@@ -40,12 +41,3 @@ def _make(path: Path) -> None:
     finally:
         Path(name).unlink()
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

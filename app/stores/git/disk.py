@@ -25,8 +25,9 @@ from dulwich.pack import (
     write_pack_index_v2,
 )
 
+from app.stores.durable import sync_folder
 from app.stores.errors import RepositoryCorruptError
-from app.stores.git.locks import sync_folder, write_durably
+from app.stores.git.locks import write_durably
 from app.stores.git.objects import GARBLED, Found, garbled
 
 KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}

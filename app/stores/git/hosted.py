@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from app.stores.durable import sync_folder
 from app.stores.errors import (
     RefConflictError,
     RefMovedError,
@@ -20,7 +21,7 @@ from app.stores.errors import (
 )
 from app.stores.git import objects
 from app.stores.git.disk import DiskObjects
-from app.stores.git.locks import PATIENCE, Turns, flocked, sync_folder
+from app.stores.git.locks import PATIENCE, Turns, flocked
 from app.stores.git.refs import HEADS, TAGS, DiskRefs, is_ref
 from app.stores.ports import CommitRecord, NewCommit, Refs, TreeFile
 

@@ -155,15 +155,6 @@ def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(descriptor)
 
 
-def sync_folder(path: Path) -> None:
-    """Put on the disk what was created, renamed or removed in a folder."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _flock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

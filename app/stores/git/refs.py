@@ -14,8 +14,9 @@ from pathlib import Path
 
 from dulwich.refs import Ref, check_ref_format
 
+from app.stores.durable import sync_folder
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryCorruptError
-from app.stores.git.locks import HOME, RefLock, Turns, sync_folder, write_durably
+from app.stores.git.locks import HOME, RefLock, Turns, write_durably
 
 HEADS = "refs/heads/"
 TAGS = "refs/tags/"

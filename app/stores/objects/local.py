@@ -18,11 +18,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.stores.durable import sync_folder
 from app.stores.errors import LinkRefusedError
 from app.stores.objects.headers import media_type
 from app.stores.objects.links import Link, Links
 from app.stores.ports import ObjectKey, ObjectStat, SignedRequest
-from app.stores.secret import sync_folder
 
 BLOCK = 1024 * 1024
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*\Z")
