@@ -23,6 +23,7 @@ from app.http.body import MAX_BODY
 from app.main import create_app
 from app.observability import configure_logging
 from app.registry import names
+from app.remote.commands import remote
 from app.schema.build import print_schema
 from app.security import is_loopback
 from app.settings import Settings, SettingsError, refuse_unknown
@@ -30,6 +31,7 @@ from app.stores.errors import StoreError
 
 GRACE_SECONDS = 6
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+cli.add_typer(remote)
 
 
 def main() -> None:

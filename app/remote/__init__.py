@@ -1,0 +1,1 @@
+"""A server seen from outside: asked over GraphQL as any program would, and shown to people."""

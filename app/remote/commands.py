@@ -1,0 +1,216 @@
+"""The commands that read from a server: `ls`, `show`, `log` and `diff`."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from app.remote import reading, views
+from app.remote.client import AddressError, Client, RemoteError, endpoint
+from app.remote.queries import Place
+from app.remote.screen import Screen, printable, write_json
+from app.remote.shapes import Page, Shape
+
+EXITS = "Ends with 0; 1 when it is not there or the server refuses; 2 for wrong use; 3 when no registry answers."
+LOGGED = 20
+DIFFERS = 1
+LOCAL = "http://127.0.0.1:8000"
+S = TypeVar("S", bound=Shape | Sequence[Shape])
+remote = typer.Typer()
+
+
+def _address(url: str) -> str:
+    try:
+        endpoint(url)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from error
+    return url
+
+
+Project = Annotated[str, typer.Argument(help="The project's name.")]
+Artifact = Annotated[str, typer.Argument(help="The artifact's name.")]
+Branch = Annotated[str | None, typer.Option("--branch", "-b", help="The branch; the default one when left out.")]
+At = Annotated[str | None, typer.Option("--at", help="A revision instead: main, a tag, a full commit id, main~1.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the plain data as one JSON document.")]
+Server = Annotated[str, typer.Option(envvar="ML_REGISTRY_SERVER", help="The address of the server.", callback=_address)]
+
+
+@remote.command(epilog=EXITS)
+def ls(  # noqa: PLR0913  one for each option
+    project: Annotated[str | None, typer.Argument(help="A project; all projects when left out.")] = None,
+    branch: Branch = None,
+    at: At = None,
+    *,
+    branches: Annotated[bool, typer.Option("--branches", help="List the project's branches.")] = False,
+    name: Annotated[str | None, typer.Option(help="Only artifacts of this name; a glob will do: 'search/*'.")] = None,
+    kind: Annotated[list[str] | None, typer.Option("--type", help="Only artifacts of this type; repeatable.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="KEY[=VALUE]", help="Only artifacts with this label.")] = None,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=VALUE", help="Only artifacts whose metadata has this JSON or text; repeatable."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Only artifacts with this in name or description.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many; all otherwise.")] = None,
+    as_json: AsJson = False,
+    server: Server = LOCAL,
+) -> None:
+    """List projects, a project's artifacts, or its branches."""
+    wanted = _filter(name, kind, label, meta, text)
+    if project is None and (wanted or branches or branch or at):
+        raise typer.BadParameter("Name a project to look into.", param_hint="PROJECT")
+    if branches and (wanted or branch or at):
+        raise typer.BadParameter("It lists every branch; leave the other conditions out.", param_hint="--branches")
+    with _asking(server) as client:
+        if project is None:
+            _show(reading.projects(client, limit).nodes, views.projects, as_json=as_json)
+        elif branches:
+            _show(reading.branches(client, project, limit).nodes, views.branches, as_json=as_json)
+        else:
+            place = _place(project, branch, at)
+            found = reading.artifacts(client, place, wanted, limit).nodes
+            _tell_of_problems(client, place)
+            _show(found, views.artifacts, as_json=as_json)
+
+
+@remote.command(epilog=EXITS)
+def show(
+    project: Project,
+    artifact: Artifact,
+    branch: Branch = None,
+    at: At = None,
+    *,
+    as_json: AsJson = False,
+    server: Server = LOCAL,
+) -> None:
+    """Show everything about an artifact."""
+    place = _place(project, branch, at)
+    with _asking(server) as client:
+        found = reading.artifact(client, place, artifact)
+        _show(found, views.artifact, as_json=as_json)
+
+
+@remote.command(epilog=EXITS)
+def log(  # noqa: PLR0913  one for each option
+    project: Project,
+    artifact: Annotated[str | None, typer.Argument(help="An artifact; the whole branch when left out.")] = None,
+    branch: Branch = None,
+    at: At = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = LOGGED,
+    changes: Annotated[bool, typer.Option("--changes", "-p", help="Show what each commit did.")] = False,
+    as_json: AsJson = False,
+    server: Server = LOCAL,
+) -> None:
+    """Show who changed what, when and why, newest first.
+
+    A branch has the commits that changed its manifest; with --at, a commit and all its first parents are listed. An
+    artifact has the changes of its values; one that was deleted has them at a revision from before: --at main~1.
+    """
+    place = _place(project, branch, at)
+    with _asking(server) as client:
+        if artifact is not None:
+            done = reading.artifact_history(client, place, artifact, limit)
+            _show(done.nodes, views.committed_changes, as_json=as_json)
+            _tell_of_more(done)
+            return
+        read = reading.history if at is None else reading.ancestry
+        found = read(client, place, limit, changes=changes)
+        _show(found.nodes, views.commits_with_changes if changes else views.commits, as_json=as_json)
+        _tell_of_more(found)
+
+
+@remote.command(epilog=EXITS)
+def diff(
+    project: Project,
+    base: Annotated[str, typer.Argument(help="The revision to compare from.")],
+    head: Annotated[str, typer.Argument(help="The revision to compare to.")],
+    artifact: Annotated[str | None, typer.Argument(help="An artifact; all of them when left out.")] = None,
+    *,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 when something differs.")] = False,
+    as_json: AsJson = False,
+    server: Server = LOCAL,
+) -> None:
+    """Show what differs between two revisions, artifact by artifact and value by value."""
+    with _asking(server) as client:
+        found = reading.comparison(client, project, base, head, artifact)
+    _show(found, views.comparison, as_json=as_json)
+    if not found.changes.nodes:
+        _note("Nothing differs.")
+    elif exit_code:
+        raise typer.Exit(DIFFERS)
+
+
+def _place(project: str, branch: str | None, at: str | None) -> Place:
+    if branch is not None and at is not None:
+        raise typer.BadParameter("Name a branch or a revision, not both.", param_hint="--at")
+    return Place(project, branch, at)
+
+
+def _filter(
+    name: str | None, kinds: list[str] | None, label: str | None, meta: list[str] | None, text: str | None
+) -> dict[str, Any] | None:
+    """The options as an ArtifactFilter; None when there are none."""
+    wanted: dict[str, Any] = {"name": name, "type": kinds or None, "text": text}
+    if label is not None:
+        key, given, value = label.partition("=")
+        wanted["label"] = {"key": key, "value": value if given else None}
+    if meta:
+        wanted["metadata"] = [_condition(one) for one in meta]
+    return {key: value for key, value in wanted.items() if value is not None} or None
+
+
+def _condition(text: str) -> dict[str, Any]:
+    """`config.type=tsv` as a MetadataFilter: what reads as JSON is the JSON value, everything else is text."""
+    path, given, value = text.partition("=")
+    if not given:
+        raise typer.BadParameter("Write a path and a value: config.type=tsv.", param_hint="--meta")
+    try:
+        return {"path": path, "eq": json.loads(value)}
+    except (ValueError, RecursionError):
+        return {"path": path, "eq": value}
+
+
+@contextmanager
+def _asking(server: str) -> Iterator[Client]:
+    """A client for the time of a command, which ends with a sentence when there is no answer."""
+    try:
+        with Client(server) as client:
+            yield client
+    except RemoteError as error:
+        _note(str(error))
+        raise typer.Exit(error.exit_code) from error
+
+
+def _show(found: S, view: Callable[[Screen, S], None], *, as_json: bool) -> None:
+    """An answer, as JSON or as people read it; of an empty list, that it is one."""
+    if as_json:
+        write_json(found)
+    elif found:
+        view(Screen(), found)
+    else:
+        _note("There are none.")
+
+
+def _tell_of_problems(client: Client, place: Place) -> None:
+    """A branch whose manifest has problems does not show all that its file says."""
+    if place.at is not None:
+        return
+    manifest = reading.manifest(client, place)
+    if manifest.state == "BROKEN":
+        _note(f"The manifest of {place} is broken; this is the last good one.")
+    for problem in manifest.problems:
+        line = f"line {problem.line}: " if problem.line else ""
+        _note(f"{line}{problem.message}")
+
+
+def _tell_of_more(page: Page[Any]) -> None:
+    if page.page_info.has_next_page:
+        _note(f"These are the newest {len(page.nodes)}; ask for more with --limit.")
+
+
+def _note(text: str) -> None:
+    """Sentences beside the answer, on standard error."""
+    for line in text.splitlines():
+        typer.echo(printable(line), err=True)

@@ -1,0 +1,71 @@
+"""The real program, run as a user would: with its output in a pipe, or on a terminal."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.server import ROOT
+
+PROGRAM = (sys.executable, "-m", "app.cli")
+UNSET = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a run."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON document it is."""
+        return json.loads(self.out)
+
+
+def run(server: str, *words: str, **environment: str) -> Ran:
+    """The program in a pipe, with every warning an error."""
+    done = subprocess.run(
+        [*PROGRAM, *words], env=_environment(server, environment), capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_on_terminal(server: str, *words: str, columns: int = 120, **environment: str) -> str:
+    """All the program writes on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    variables = _environment(server, {"TERM": "xterm-256color", **environment})
+    with subprocess.Popen([*PROGRAM, *words], env=variables, stdin=theirs, stdout=theirs, stderr=theirs) as program:
+        os.close(theirs)
+        written = _read_all(ours)
+        program.wait(30)
+    os.close(ours)
+    assert "Traceback" not in written, written
+    return written.replace("\r\n", "\n")
+
+
+def _read_all(terminal: int) -> str:
+    """What is written until the program ends, which Linux tells by an error."""
+    parts = []
+    try:
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    except OSError:
+        pass
+    return b"".join(parts).decode()
+
+
+def _environment(server: str, given: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "ML_REGISTRY_SERVER": server}
+    return {**inherited, **ours, **given}
