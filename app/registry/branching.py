@@ -10,9 +10,9 @@ from app.registry.errors import (
     NotFoundError,
     Subject,
 )
+from app.registry.history import History
 from app.registry.model import Branch, Project
 from app.registry.offload import Offload
-from app.registry.revisions import parse, resolve
 from app.registry.sync import Synchroniser
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import GitHost
@@ -23,9 +23,12 @@ TRIES = 10
 class Branching:
     """Writes refs. Every change goes through the synchroniser, so pointers and events follow."""
 
-    def __init__(self, git: GitHost, branches: Branches, sync: Synchroniser, offload: Offload) -> None:
+    def __init__(
+        self, git: GitHost, branches: Branches, history: History, sync: Synchroniser, offload: Offload
+    ) -> None:
         self._git = git
         self._branches = branches
+        self._history = history
         self._sync = sync
         self._offload = offload
 
@@ -33,7 +36,10 @@ class Branching:
         """A branch at a revision. Raises InvalidInputError, NotFoundError, AlreadyExistsError, ContentionError."""
         if problem := names.problem_with_branch(name):
             raise InvalidInputError.of("name", problem)
-        await self._offload(self._create, project, name, revision)
+        begun = await self._history.at(project, revision)
+        if begun is None:
+            raise NotFoundError(Subject.COMMIT, revision)
+        await self._offload(self._create, project, name, begun.oid)
         await self._sync.sync(project)
         created = await self._branches.get(project, name)
         if created is None:
@@ -48,11 +54,8 @@ class Branching:
         await self._sync.sync(project)
         return head
 
-    def _create(self, project: Project, name: str, revision: str) -> None:
+    def _create(self, project: Project, name: str, oid: str) -> None:
         repository = self._git.repository(project.name)
-        oid = resolve(repository, parse(revision))
-        if oid is None:
-            raise NotFoundError(Subject.COMMIT, revision)
         try:
             repository.create_branch(name, oid)
         except RefConflictError as error:

@@ -1,40 +1,48 @@
 """The past: which commits touched a manifest, what each did, and who changed one entry last."""
 
-import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import eq
-from typing import TypeVar
 
-from app.registry.diff import change_of, changes, same
+from app.registry.diff import change_of, changes
 from app.registry.errors import InvalidInputError
+from app.registry.lineage import Reading
+from app.registry.lineages import Lineages
 from app.registry.manifest import Entry, Manifest
-from app.registry.manifests import EMPTY, Manifests
+from app.registry.manifests import EMPTY, LEAST, Manifests, Memory
 from app.registry.model import Artifact, Branch, Change, Commit, ManifestAt, Project
 from app.registry.offload import Offload
-from app.registry.revisions import parse, resolve
+from app.registry.revisions import Revision, parse, resolve
 from app.stores.errors import CommitNotFoundError
-from app.stores.ports import CommitRecord, GitHost, Repository
+from app.stores.ports import CommitRecord, GitHost
 
-T = TypeVar("T")
+NEAR = 20
+"""So many generations back it is quicker to look than to know the whole history."""
 
 
 class History:
-    """Answers questions about commits. Each is one visit to Git, in a worker thread."""
+    """Answers questions about commits. Those that are remembered cost nothing, others a visit to Git in a thread."""
 
-    def __init__(self, git: GitHost, manifests: Manifests, offload: Offload) -> None:
+    def __init__(self, git: GitHost, manifests: Manifests, lineages: Lineages, offload: Offload) -> None:
         self._git = git
         self._manifests = manifests
+        self._lineages = lineages
         self._offload = offload
+        self._memory: Memory[Commit] = Memory()
 
     async def commit(self, project: Project, oid: str) -> Commit | None:
         """A commit by its full id, or None."""
-        return await self._offload(self._commit, project, oid)
+        return self._remembered(project, oid) or await self._offload(self._commit, project, oid)
 
     async def at(self, project: Project, revision: str) -> Commit | None:
         """The commit a revision stands for, or None. Raises InvalidInputError for what is no revision."""
-        return await self._offload(self._resolve, project, revision)
+        asked = parse(revision)
+        if asked.back <= NEAR:
+            return await self._offload(self._resolve, project, asked)
+        begun = await self._offload(self._resolve, project, Revision(asked.name))
+        if begun is None:
+            return None
+        oid = await self._lineages.ask(project, begun.oid, lambda reading: reading.ancestor(begun.oid, asked.back))
+        return await self.commit(project, oid) if oid else None
 
     async def manifest(self, commit: Commit) -> Manifest:
         """The manifest a commit serves: its own, or the last good one before it."""
@@ -55,23 +63,46 @@ class History:
 
     async def of_branch(self, branch: Branch, after: str | None, count: int) -> list[Commit]:
         """Up to `count` commits that changed the manifest, newest first, from just after the commit `after`."""
-        return await self._offload(self._of_branch, branch, after, count)
+        oids = await self._lineages.ask(
+            branch.project, branch.head, lambda reading: _page(reading.of_manifest(branch.head), after, count)
+        )
+        return await self._commits(branch.project, oids)
 
     async def of_artifact(self, artifact: Artifact, after: str | None, count: int) -> list[Change]:
         """Up to `count` changes of one entry, newest first, from just after the commit `after`."""
-        return await self._offload(self._of_artifact, artifact, after, count)
+        project, name = artifact.project, artifact.name
+
+        def changes_of(reading: Reading) -> list[Change | None]:
+            oids = _page(reading.of_entry(artifact.commit, name), after, count)
+            return [_change(project, name, reading, oid) for oid in oids]
+
+        found = await self._lineages.ask(project, artifact.commit, changes_of)
+        return [change for change in found if change]
+
+    async def _commits(self, project: Project, oids: Sequence[str]) -> list[Commit]:
+        """Commits that are known to exist; those not remembered are read in one visit."""
+        found = [self._remembered(project, oid) for oid in oids]
+        if None in found:
+            found = await self._offload(lambda: [self._commit(project, oid) for oid in oids])
+        return [commit for commit in found if commit]
+
+    def _remembered(self, project: Project, oid: str) -> Commit | None:
+        found = self._memory.get(f"{project.name}:{oid}")
+        return found if found and found.project is project else None
 
     def _commit(self, project: Project, oid: str) -> Commit | None:
+        if remembered := self._remembered(project, oid):
+            return remembered
         try:
-            return Commit(project, self._git.repository(project.name).commit(oid))
+            found = Commit(project, self._git.repository(project.name).commit(oid))
         except CommitNotFoundError:
             return None
+        self._memory.put(f"{project.name}:{oid}", LEAST + len(found.record.message), found)
+        return found
 
-    def _resolve(self, project: Project, revision: str) -> Commit | None:
-        parsed = parse(revision)
-        repository = self._git.repository(project.name)
-        oid = resolve(repository, parsed)
-        return Commit(project, repository.commit(oid)) if oid else None
+    def _resolve(self, project: Project, revision: Revision) -> Commit | None:
+        oid = resolve(self._git.repository(project.name), revision)
+        return self._commit(project, oid) if oid else None
 
     def _at(self, project: Project, oid: str) -> ManifestAt:
         return self._manifests.at(self._git.repository(project.name), project.manifest_path, oid)
@@ -95,74 +126,22 @@ class History:
             return self._between(project, record.parents[0], record.oid)
         return changes(project, (record.oid, EMPTY), (record.oid, self._manifest(project, record.oid)))
 
-    def _of_branch(self, branch: Branch, after: str | None, count: int) -> list[Commit]:
-        repository = self._git.repository(branch.project.name)
-        path = branch.project.manifest_path
-        walk = _after(touching(repository, branch.head, lambda oid: repository.file(oid, path)), after)
-        return [Commit(branch.project, record) for record in islice(walk, count)]
 
-    def _of_artifact(self, artifact: Artifact, after: str | None, count: int) -> list[Change]:
-        project, name = artifact.project, artifact.name
-
-        def entry(oid: str) -> Entry | None:
-            return self._manifest(project, oid).entries.get(name)
-
-        def change(record: CommitRecord) -> Change | None:
-            before = ((parent, entry(parent)) for parent in record.parents)
-            return change_of(project, name, next(before, (record.oid, None)), (record.oid, entry(record.oid)))
-
-        walk = touching(self._git.repository(project.name), artifact.commit, entry, same)
-        return [made for record in islice(_after(walk, after), count) if (made := change(record))]
+def _change(project: Project, name: str, reading: Reading, oid: str) -> Change | None:
+    """What a commit did to an entry, against its first parent."""
+    parent = reading.first_parent(oid)
+    return change_of(project, name, (parent or oid, reading.entry(parent, name)), (oid, reading.entry(oid, name)))
 
 
-def touching(
-    repository: Repository, head: str, look: Callable[[str], T | None], alike: Callable[[T | None, T | None], bool] = eq
-) -> Iterator[CommitRecord]:
-    """The commits that changed what `look` sees at them, newest first, simplified as `git log -- path` does.
-
-    A merge that has what one of its parents has is no change, and only that parent is followed.
-    """
-    seen = {head}
-    queue = [_Step.of(repository, head, 0)]
-    looks: dict[str, T | None] = {}
-
-    def at(oid: str) -> T | None:
-        if oid not in looks:
-            looks[oid] = look(oid)
-        return looks[oid]
-
-    while queue:
-        record = heapq.heappop(queue).record
-        here = at(record.oid)
-        kept = next((parent for parent in record.parents if alike(at(parent), here)), None)
-        for parent in [kept] if kept else record.parents:
-            if parent not in seen:
-                seen.add(parent)
-                heapq.heappush(queue, _Step.of(repository, parent, len(seen)))
-        looks.pop(record.oid, None)
-        if not kept and (record.parents or here):
-            yield record
+def _page(walk: Iterator[str], after: str | None, count: int) -> list[str]:
+    return list(islice(_after(walk, after), count))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Step:
-    """A commit in the queue: newest first, then in the order it was found."""
-
-    age: float
-    found: int
-    record: CommitRecord = field(compare=False)
-
-    @classmethod
-    def of(cls, repository: Repository, oid: str, found: int) -> "_Step":
-        record = repository.commit(oid)
-        return cls(-record.committer.at.timestamp(), found, record)
-
-
-def _after(walk: Iterator[CommitRecord], after: str | None) -> Iterator[CommitRecord]:
+def _after(walk: Iterator[str], after: str | None) -> Iterator[str]:
     """The rest of a walk behind one commit. Raises InvalidInputError when the walk does not come by it."""
     if after is None:
         return walk
-    if any(record.oid == after for record in walk):
+    if after in walk:
         return walk
     raise InvalidInputError.of(
         "after", "This cursor is not of this list; the branch may have been rewritten. Start anew."

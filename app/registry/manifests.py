@@ -12,11 +12,14 @@ from typing import Generic, TypeVar
 
 from app.registry.manifest import (
     DEFAULT_LIMITS,
+    Document,
+    Entry,
     Limits,
     Manifest,
     ManifestRefusedError,
     Problem,
     from_json,
+    parse,
     read,
     to_json,
 )
@@ -73,6 +76,7 @@ class Manifests:
         self._limits = limits
         self._memory: Memory[Manifest | tuple[Problem, ...]] = Memory()
         self._at: Memory[ManifestAt] = Memory()
+        self._entries: Memory[tuple[Entry | None]] = Memory()
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -90,22 +94,24 @@ class Manifests:
     async def share(self, blob: str, manifest: Manifest) -> None:
         """Put a manifest where every process finds it. Without a cache it stays where it is: in Git."""
         try:
-            await self._cache.put_manifests({blob: await self._offload(to_json, manifest)})
+            await self._cache.put_derived({_key(blob): await self._offload(to_json, manifest)})
         except CacheUnavailableError as error:
             log.debug("the manifest %s is not cached: %s", blob, error)
 
     async def store(self, project: Project, blobs: AbstractSet[str]) -> None:
         """See to it that the cache holds the manifests of these blobs."""
         try:
-            held = await self._cache.manifests(sorted(blobs))
+            held = await self._cache.derived([_key(blob) for blob in sorted(blobs)])
         except CacheUnavailableError:
             return
-        for blob in blobs - held.keys():
+        for blob in sorted(blobs):
+            if _key(blob) in held:
+                continue
             await self.share(blob, await self._offload(self.load, self._git.repository(project.name), blob))
 
     async def _from_cache(self, blob: str) -> Manifest | None:
         try:
-            data = (await self._cache.manifests([blob])).get(blob)
+            data = (await self._cache.derived([_key(blob)])).get(_key(blob))
         except CacheUnavailableError:
             return None
         if data is None:
@@ -117,6 +123,27 @@ class Manifests:
             return None
         self._memory.put(blob, len(data), manifest)
         return manifest
+
+    def entry(self, repository: Repository, blob: str, name: str) -> Entry | None:
+        """Blocking. One entry of a readable manifest."""
+        entry = self.load(repository, blob).entries.get(name)
+        self.remember_entry(blob, name, entry)
+        return entry
+
+    def remembered_entry(self, blob: str, name: str) -> tuple[Entry | None] | None:
+        """What a readable manifest has under a name, where that is remembered: apart from the manifest as a whole."""
+        return self._entries.get(f"{blob}:{name}")
+
+    def remember_entry(self, blob: str, name: str, entry: Entry | None) -> None:
+        """Keep what a manifest has under a name."""
+        self._entries.put(f"{blob}:{name}", LEAST, (entry,))
+
+    def parse(self, repository: Repository, blob: str, before: Document | None) -> Document | None:
+        """Blocking. A blob with its places, None when it is no manifest; what `before` shares is not read again."""
+        try:
+            return parse(self.text(repository, blob), self._limits, before)
+        except (BlobTooLargeError, ManifestRefusedError):
+            return None
 
     def text(self, repository: Repository, blob: str) -> bytes:
         """Blocking. The bytes of a manifest as they are in Git."""
@@ -198,3 +225,8 @@ class Manifests:
                 return file, parents[0] if file else None
             parents = repository.commit(parents[0]).parents
         return None, None
+
+
+def _key(blob: str) -> str:
+    """The name of a manifest in the cache."""
+    return f"manifest:{blob}"

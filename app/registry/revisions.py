@@ -8,6 +8,7 @@ from app.registry.errors import InvalidInputError
 from app.stores.errors import CommitNotFoundError
 from app.stores.ports import Repository
 
+ABBREVIATED = re.compile(r"[0-9a-fA-F]{4,40}\Z")  # four is the least git takes for one
 SUFFIX = re.compile(r"(?P<name>.*?)(~(?P<back>\d{0,6}))?\Z", re.DOTALL)
 
 
@@ -34,7 +35,10 @@ def parse(text: str) -> Revision:
 
 
 def resolve(repository: Repository, revision: Revision) -> str | None:
-    """Blocking. The commit a revision stands for, or None. A branch wins over a tag, and both over a commit id."""
+    """Blocking. The commit a revision stands for, or None. A branch wins over a tag, and both over a commit id.
+
+    Raises InvalidInputError for what only an abbreviated id could be.
+    """
     refs = repository.refs()
     name = refs.default if revision.name == "HEAD" else revision.name
     oid = (
@@ -42,6 +46,11 @@ def resolve(repository: Repository, revision: Revision) -> str | None:
         or refs.tags.get(name.removeprefix("refs/tags/"))
         or (name if names.OID.match(name) else None)
     )
+    if oid is None and ABBREVIATED.match(name):
+        raise InvalidInputError.of(
+            "revision",
+            f"There is no branch or tag {name!r}, and a commit id is never abbreviated: give all 40 lowercase digits.",
+        )
     try:
         for _ in range(revision.back):
             if oid is None:

@@ -3,7 +3,7 @@
 Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -50,6 +50,30 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """What `git ls-tree` says of a path: its mode, as Git numbers them, and the id of what stands there."""
+
+    mode: int
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Commits read in a row, and what stands at one path of theirs. The first three columns are equally long.
+
+    Children come mostly before their parents. `parents` are ids with spaces between them, as Git prints them: there may
+    be very many commits, and a text costs a fifth of a tuple. `times` are the committers', in seconds since 1970.
+    `entries` has every commit whose first parent has something else at the path, every first commit with something
+    there, and maybe more.
+    """
+
+    oids: Sequence[str]
+    parents: Sequence[str]
+    times: Sequence[int]
+    entries: Mapping[str, TreeEntry | None]
+
+
+@dataclass(frozen=True, slots=True)
 class NewCommit:
     """A commit to be made: `files` replaces whole files by path and leaves every other path as it was."""
 
@@ -79,6 +103,13 @@ class Repository(Protocol):
 
     def blob(self, oid: str, limit: int) -> bytes:
         """A blob's bytes. Raises BlobNotFoundError, or BlobTooLargeError before inflating more than `limit` bytes."""
+
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:
+        """The commit `head` and all behind it that are not `known`; `tips` are those known that have no known child.
+
+        In parts, of which any may be empty, so that whoever reads a long history can stop in between.
+        Raises CommitNotFoundError, and RepositoryCorruptError when one behind it is missing.
+        """
 
     def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
         """Chain `commits` onto `expected` and move the branch there, all or nothing, durable on return.
@@ -135,11 +166,11 @@ class Cache(Protocol):
     async def forget(self, project: str) -> None:
         """Drop every pointer of a project."""
 
-    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
-        """The stored manifests among `blobs`, in one round trip."""
+    async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """What is stored under these names, in one round trip."""
 
-    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
-        """Store manifests by blob id. A blob's manifest never changes, so the last write may win."""
+    async def put_derived(self, values: Mapping[str, bytes]) -> None:
+        """Store what follows from Git alone: whatever anybody stores under a name is true, so the last may win."""
 
     async def close(self) -> None:
         """Let go of every connection. The cache is not used after."""

@@ -36,7 +36,7 @@ async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncI
 async def test_an_empty_cache_knows_nothing(cache: Cache) -> None:
     assert await cache.pointers("p") == {}
     assert await cache.pointer("p", "main") is None
-    assert await cache.manifests(["a" * 40]) == {}
+    assert await cache.derived(["a" * 40]) == {}
 
 
 async def test_every_ticket_is_greater_than_those_before(cache: Cache) -> None:
@@ -130,20 +130,20 @@ async def test_a_forgotten_project_may_be_stored_again(cache: Cache) -> None:
     assert await cache.pointers("p") == {"main": b"2"}
 
 
-async def test_manifests_come_back_by_blob(cache: Cache) -> None:
-    await cache.put_manifests({"a" * 40: b"\0one", "b" * 40: b""})
-    assert await cache.manifests(["b" * 40, "c" * 40, "a" * 40, "a" * 40]) == {"a" * 40: b"\0one", "b" * 40: b""}
+async def test_what_is_derived_from_git_comes_back_by_name(cache: Cache) -> None:
+    await cache.put_derived({"a" * 40: b"\0one", "b" * 40: b""})
+    assert await cache.derived(["b" * 40, "c" * 40, "a" * 40, "a" * 40]) == {"a" * 40: b"\0one", "b" * 40: b""}
 
 
-async def test_asking_for_no_manifests_gives_none(cache: Cache) -> None:
-    await cache.put_manifests({})
-    assert await cache.manifests([]) == {}
+async def test_asking_for_no_names_gives_nothing(cache: Cache) -> None:
+    await cache.put_derived({})
+    assert await cache.derived([]) == {}
 
 
 async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:
-    await cache.put_manifests({"a" * 40: b"one"})
+    await cache.put_derived({"a" * 40: b"one"})
     for _ in range(50):
-        call = asyncio.ensure_future(cache.manifests(["a" * 40]))
+        call = asyncio.ensure_future(cache.derived(["a" * 40]))
         await asyncio.sleep(0)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
@@ -151,6 +151,6 @@ async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:
 
 
 async def test_more_callers_than_connections_all_get_their_answer(cache: Cache) -> None:
-    await cache.put_manifests({"a" * 40: b"one"})
-    answers = await asyncio.gather(*(cache.manifests(["a" * 40]) for _ in range(200)))
+    await cache.put_derived({"a" * 40: b"one"})
+    answers = await asyncio.gather(*(cache.derived(["a" * 40]) for _ in range(200)))
     assert all(answer == {"a" * 40: b"one"} for answer in answers)

@@ -79,8 +79,8 @@ async def test_a_closed_port_fails_every_method_at_once() -> None:
         cache.pointers("p"),
         cache.pointer("p", "main"),
         cache.forget("p"),
-        cache.manifests(["a"]),
-        cache.put_manifests({"a": b""}),
+        cache.derived(["a"]),
+        cache.put_derived({"a": b""}),
     ):
         assert await refusal(call) < 0.2
     await cache.close()
@@ -95,7 +95,7 @@ async def test_no_socket_at_all_fails_at_once(tmp_path: Path) -> None:
 async def test_a_stopped_server_costs_one_timeout_and_is_used_again_when_it_goes_on(
     valkey: PrivateValkey, cache: RedisCache
 ) -> None:
-    await cache.put_manifests({"a": b"one"})
+    await cache.put_derived({"a": b"one"})
     pid = server_pid(valkey.socket.parent)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -105,7 +105,7 @@ async def test_a_stopped_server_costs_one_timeout_and_is_used_again_when_it_goes
     finally:
         os.kill(pid, signal.SIGCONT)
     await asyncio.sleep(0.35)
-    assert await cache.manifests(["a"]) == {"a": b"one"}
+    assert await cache.derived(["a"]) == {"a": b"one"}
 
 
 async def test_many_callers_of_a_stopped_server_wait_no_longer_than_one(
@@ -135,11 +135,11 @@ async def test_while_the_server_is_away_one_caller_at_a_time_asks_again(
 
 async def test_a_flushed_server_answers_that_it_knows_nothing(cache: RedisCache, raw: redis.asyncio.Redis) -> None:
     await cache.move("p", await cache.ticket(), {"main": b"x"})
-    await cache.put_manifests({"a": b"one"})
+    await cache.put_derived({"a": b"one"})
     await raw.flushall()
     assert await cache.pointers("p") == {}
     assert await cache.pointer("p", "main") is None
-    assert await cache.manifests(["a"]) == {}
+    assert await cache.derived(["a"]) == {}
 
 
 async def test_tickets_go_on_growing_over_a_flush(cache: RedisCache, raw: redis.asyncio.Redis) -> None:
@@ -218,7 +218,7 @@ async def test_an_answer_that_makes_no_sense_is_a_cache_that_is_not_there(answer
 
     server = await asyncio.start_server(lie, "127.0.0.1", 0)
     cache = RedisCache(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2, pause=0)
-    await refusal(cache.manifests(["a", "b"]))
+    await refusal(cache.derived(["a", "b"]))
     await refusal(cache.pointers("p"))
     await cache.close()
     server.close()
@@ -226,10 +226,10 @@ async def test_an_answer_that_makes_no_sense_is_a_cache_that_is_not_there(answer
 
 
 async def test_a_server_that_was_started_anew_is_used_at_once(valkey: PrivateValkey, cache: RedisCache) -> None:
-    await cache.put_manifests({"a": b"one"})
+    await cache.put_derived({"a": b"one"})
     await valkey.stop()
     await valkey.start()
-    assert await cache.manifests(["a"]) == {}
+    assert await cache.derived(["a"]) == {}
 
 
 async def test_a_private_server_that_dies_comes_back(valkey: PrivateValkey, cache: RedisCache) -> None:

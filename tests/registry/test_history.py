@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from app.registry.errors import InvalidInputError
-from app.registry.history import touching
+from app.registry.lineage import Lineage, Reading
+from app.registry.manifests import Manifests
 from app.registry.model import Artifact, Change, ChangeKind
+from app.registry.offload import Offload
+from app.stores.cache.memory import MemoryCache
 from app.stores.git.hosted import HostedGit
-from app.stores.git.memory import MemoryRepository
+from app.stores.git.memory import MemoryGit, MemoryRepository
 from app.stores.ports import Repository
 from tests.support.domain import Desk, force, graft, put
 from tests.support.git import git
@@ -19,8 +22,19 @@ from tests.support.git import git
 PATH = "artifacts.yml"
 
 
+def nothing() -> None:
+    """No pause between two reads."""
+
+
+def reading(repository: Repository, head: str) -> Reading:
+    lineage = Lineage()
+    lineage.graph.add(list(repository.trace(PATH, head, lineage.graph, lineage.graph.tips)))
+    manifests = Manifests(MemoryGit(), MemoryCache(), Offload(1))
+    return Reading(lineage, manifests, repository, nothing)
+
+
 def log(repository: Repository, head: str) -> list[str]:
-    return [record.oid for record in touching(repository, head, lambda oid: repository.file(oid, PATH))]
+    return list(reading(repository, head).of_manifest(head))
 
 
 class Graph:

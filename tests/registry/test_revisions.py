@@ -68,10 +68,22 @@ def test_a_revision_that_leads_nowhere_is_none(repository: MemoryRepository, tex
     assert resolve(repository, parse(text)) is None
 
 
-def test_a_full_id_is_a_revision_and_an_abbreviated_one_is_not(repository: MemoryRepository) -> None:
+@pytest.mark.parametrize("digits", [4, 7, 12, 39])
+def test_an_abbreviated_id_is_refused_with_the_next_step(repository: MemoryRepository, digits: int) -> None:
     first = oids(repository)[0]
     assert resolve(repository, parse(first)) == first
-    assert resolve(repository, parse(first[:12])) is None
+    with pytest.raises(InvalidInputError, match="all 40 lowercase digits"):
+        resolve(repository, parse(first[:digits]))
+
+
+def test_an_id_in_capitals_is_refused_with_the_next_step(repository: MemoryRepository) -> None:
+    with pytest.raises(InvalidInputError, match="lowercase"):
+        resolve(repository, parse("AB" * 20))
+
+
+def test_a_branch_may_be_called_like_an_abbreviated_id(repository: MemoryRepository) -> None:
+    repository.create_branch("beef", oids(repository)[0])
+    assert resolve(repository, parse("beef")) == oids(repository)[0]
 
 
 def test_the_id_of_what_is_no_commit_is_none(repository: MemoryRepository) -> None:

@@ -28,13 +28,13 @@ class WoundedCache(MemoryCache):
     def flush(self) -> None:
         """Lose everything."""
         self._pointers.clear()
-        self._manifests.clear()
+        self._derived.clear()
 
     def damage(self, byte: bytes) -> None:
         """Put one byte in place of every value."""
         for stored in self._pointers.values():
             stored.update({field: (ticket, byte) for field, (ticket, _) in stored.items()})
-        self._manifests = dict.fromkeys(self._manifests, byte)
+        self._derived = dict.fromkeys(self._derived, byte)
 
     async def ticket(self) -> int:
         self._answer()
@@ -52,13 +52,13 @@ class WoundedCache(MemoryCache):
         self._answer()
         return await super().pointer(project, field)
 
-    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+    async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         self._answer()
-        return await super().manifests(blobs)
+        return await super().derived(names)
 
-    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+    async def put_derived(self, values: Mapping[str, bytes]) -> None:
         self._answer()
-        await super().put_manifests(manifests)
+        await super().put_derived(values)
 
 
 def beside(registry: Registry, cache: MemoryCache) -> Registry:

@@ -9,7 +9,7 @@ class MemoryCache:
     def __init__(self) -> None:
         self._ticket = 0
         self._pointers: dict[str, dict[str, tuple[int, bytes | None]]] = {}
-        self._manifests: dict[str, bytes] = {}
+        self._derived: dict[str, bytes] = {}
 
     async def ticket(self) -> int:
         """See Cache."""
@@ -37,13 +37,13 @@ class MemoryCache:
         """See Cache."""
         self._pointers.pop(project, None)
 
-    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+    async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """See Cache."""
-        return {blob: self._manifests[blob] for blob in blobs if blob in self._manifests}
+        return {name: self._derived[name] for name in names if name in self._derived}
 
-    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+    async def put_derived(self, values: Mapping[str, bytes]) -> None:
         """See Cache."""
-        self._manifests.update(manifests)
+        self._derived.update(values)
 
     async def close(self) -> None:
         """Nothing is held open."""

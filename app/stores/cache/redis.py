@@ -4,7 +4,8 @@ Keys, all below `ml-registry:1:` (a new layout gets a new number, and the old ke
 
     tickets              hash   `last` ticket handed out; `first` of those handed out since the cache was last empty
     pointers:<project>   hash   by field, `<ticket>=<value>`; `<ticket>-` where the pointer was forgotten
-    manifest:<blob>      string expiring
+    manifest:<blob>      string expiring: a manifest
+    lineage:<project>…   string expiring: the commit graph of a project, and what is known of its manifest's versions
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from app.stores.errors import CacheUnavailableError
 
 PREFIX = "ml-registry:1:"
-MANIFEST_SECONDS = 30 * 24 * 3600
+DERIVED_SECONDS = 30 * 24 * 3600
 TICKET_SECONDS = 3600
 _STORED = re.compile(rb"[0-9]+(?P<mark>[=-])(?P<value>.*)\Z", re.DOTALL)
 
@@ -124,21 +125,21 @@ class RedisCache:
         async with self._answer():
             await self._redis.delete(_pointers(project))
 
-    async def manifests(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+    async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """See Cache."""
-        if not blobs:
+        if not names:
             return {}
         async with self._answer():
-            values = await self._redis.mget([f"{PREFIX}manifest:{blob}" for blob in blobs])
-            return {blob: _bytes(value) for blob, value in zip(blobs, values, strict=True) if value is not None}
+            values = await self._redis.mget([f"{PREFIX}{name}" for name in names])
+            return {name: _bytes(value) for name, value in zip(names, values, strict=True) if value is not None}
 
-    async def put_manifests(self, manifests: Mapping[str, bytes]) -> None:
+    async def put_derived(self, values: Mapping[str, bytes]) -> None:
         """See Cache. They expire after 30 days, also where the server evicts nothing."""
-        if not manifests:
+        if not values:
             return
         async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
-            for blob, manifest in manifests.items():
-                pipeline.set(f"{PREFIX}manifest:{blob}", manifest, ex=MANIFEST_SECONDS)
+            for name, value in values.items():
+                pipeline.set(f"{PREFIX}{name}", value, ex=DERIVED_SECONDS)
             await pipeline.execute()
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from dulwich.objects import Commit, ObjectID
@@ -15,6 +16,10 @@ EARLIEST = int((datetime(1, 1, 3, tzinfo=UTC) - EPOCH).total_seconds())
 LATEST = int((datetime(9999, 12, 29, tzinfo=UTC) - EPOCH).total_seconds())
 LONGEST_OFFSET = 23 * 60 + 59
 MOMENT = re.compile(rb"\s*(?P<seconds>-?\d{1,20})(?:\s+(?P<sign>[+-]?)-?(?P<hours>\d{1,4}?)(?P<minutes>\d{2})?(?!\d))?")
+LINKS = re.compile(
+    rb"tree (?P<tree>[0-9a-f]{40})\n(?P<parents>(?:parent [0-9a-f]{40}\n)*)"
+    rb"author [^\n]*\ncommitter [^\n]*> (?P<seconds>\d{1,20})(?: [+-]\d{4})?\n"
+)
 UNSAFE = re.compile(r"[\x00-\x1f\x7f<>]+")
 HEX = re.compile(rb"[0-9a-f]{40}\Z")
 
@@ -42,6 +47,28 @@ def decode_commit(oid: str, raw: bytes) -> CommitRecord:
         committer=decode_signature(first[b"committer"], encoding) if b"committer" in first else author,
         message=_text(body, encoding),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a commit stands in history: its tree, its parents, and when it was committed (seconds since 1970)."""
+
+    tree: str
+    parents: tuple[str, ...]
+    time: int
+
+
+def decode_links(oid: str, raw: bytes) -> Links:
+    """The least of the commit in `raw` that a walk needs. A date that is none is 1970, as Git has it.
+
+    Raises RepositoryCorruptError when its tree or parents cannot be told.
+    """
+    match = LINKS.match(raw)
+    if not match:
+        record = decode_commit(oid, raw)
+        return Links(record.tree, record.parents, int(record.committer.at.timestamp()))
+    parents = match["parents"].decode().replace("parent ", "").split()
+    return Links(match["tree"].decode(), tuple(parents), min(int(match["seconds"]), LATEST))
 
 
 def decode_signature(line: bytes, encoding: str = "utf-8") -> Signature:

@@ -12,7 +12,7 @@ import secrets
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from dulwich.object_format import SHA1
 from dulwich.objects import RawObjectID, ShaFile
@@ -81,8 +81,8 @@ class DiskObjects:
     """The objects of the repository at `path`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path / "objects"
-        self._packs = Packs(self._path / "pack")
+        self.path = path / "objects"
+        self.packs = Packs(self.path / "pack")
 
     def find(self, oid: str) -> Found | None:
         """The object, or None when it is not there. Raises RepositoryCorruptError, OSError when the folder is gone."""
@@ -92,7 +92,7 @@ class DiskObjects:
         except GARBLED as error:
             raise garbled(oid, error) from error
         if found is None:
-            self._path.stat()
+            self.path.stat()
         return found
 
     def write(self, objects: Sequence[ShaFile], *, packed: bool) -> None:
@@ -103,13 +103,13 @@ class DiskObjects:
             self._write_loose(objects)
 
     def _find(self, oid: str) -> Found | None:
-        path = self._path / oid[:2] / oid[2:]
+        path = self.path / oid[:2] / oid[2:]
         with contextlib.suppress(FileNotFoundError):
             return Found(*loose_header(path), lambda: self._load(oid))
         return self._patiently(lambda: self._find_packed(oid))
 
     def _find_packed(self, oid: str) -> Found | None:
-        located = self._packs.locate(RawObjectID(bytes.fromhex(oid)))
+        located = self.packs.locate(RawObjectID(bytes.fromhex(oid)))
         return Found(*packed_header(*located), lambda: self._load(oid)) if located else None
 
     def _load(self, oid: str) -> bytes:
@@ -118,9 +118,9 @@ class DiskObjects:
 
     def _load_now(self, oid: str) -> bytes:
         with contextlib.suppress(FileNotFoundError):
-            return inflate_loose(self._path / oid[:2] / oid[2:])
+            return inflate_loose(self.path / oid[:2] / oid[2:])
         sha = RawObjectID(bytes.fromhex(oid))
-        located = self._packs.locate(sha)
+        located = self.packs.locate(sha)
         if located is None:
             raise FileNotFoundError(oid)
         with Pack(str(located[0].with_suffix("")), object_format=SHA1) as pack:
@@ -131,17 +131,17 @@ class DiskObjects:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(PackFileDisappeared, FileNotFoundError):
                 return read()
-            self._packs.forget()
-        raise RepositoryCorruptError(f"The packs of {self._path} keep disappearing. Is another process removing them?")
+            self.packs.forget()
+        raise RepositoryCorruptError(f"The packs of {self.path} keep disappearing. Is another process removing them?")
 
     def _write_loose(self, objects: Sequence[ShaFile]) -> None:
         folders = set()
         for new in objects:
             oid = new.id.decode()
-            folder = self._path / oid[:2]
+            folder = self.path / oid[:2]
             if folder not in folders and not folder.is_dir():
                 folder.mkdir(exist_ok=True)
-                folders.add(self._path)
+                folders.add(self.path)
             folders.add(folder)
             draft = folder / f"tmp_obj_{secrets.token_hex(6)}"
             write_durably(draft, new.as_legacy_object(COMPRESSION), READ_ONLY)
@@ -151,7 +151,7 @@ class DiskObjects:
 
     def _write_pack(self, objects: Sequence[ShaFile]) -> None:
         pack, index, name = packed_bytes(objects)
-        folder, token = self._path / "pack", secrets.token_hex(6)
+        folder, token = self.path / "pack", secrets.token_hex(6)
         drafts = (folder / f"tmp_pack_{token}", folder / f"tmp_idx_{token}")
         write_durably(drafts[0], pack, READ_ONLY)
         write_durably(drafts[1], index, READ_ONLY)
@@ -213,21 +213,41 @@ def packed_header(pack: Path, index: PackIndex, offset: int) -> tuple[bytes, int
     descriptor = os.open(pack, os.O_RDONLY)
     try:
         for _ in range(LONGEST_CHAIN):
-            entry = os.pread(descriptor, ENTRY_BYTES, offset)
-            first, used = varint(entry, 0)
-            kind, stored = entry[0] >> 4 & 7, (entry[0] & 15) | (first >> 7 << 4)
-            together += stored
-            if kind in KINDS:
-                return KINDS[kind], stored if size is None else size, max(largest, together)
-            base, used = _base(index, entry, kind, used, offset)
-            delta = zlib.decompressobj().decompress(os.pread(descriptor, 256, offset + used), DELTA_BYTES)
-            source, read = varint(delta, 0)
-            result, _ = varint(delta, read)
-            size = result if size is None else size
-            largest, offset = max(largest, source, result), base
+            step = step_at(descriptor, index, offset)
+            together += step.stored
+            size = step.size if size is None else size
+            if step.kind is not None:
+                return step.kind, size, max(largest, together)
+            largest, offset = max(largest, step.source, step.size), step.base
     finally:
         os.close(descriptor)
     raise ValueError("its chain of deltas does not end")
+
+
+class Step(NamedTuple):
+    """One entry of a pack by its headers: a whole object (`kind`), or a delta on the entry at `base`. Sizes in bytes.
+
+    `stored` is what the entry itself inflates to, `source` what a delta is made on, `size` what comes out.
+    """
+
+    kind: bytes | None
+    stored: int
+    source: int
+    size: int
+    base: int
+
+
+def step_at(descriptor: int, index: PackIndex, offset: int) -> Step:
+    """The entry at an offset of an open pack. Raises one of GARBLED."""
+    entry = os.pread(descriptor, ENTRY_BYTES, offset)
+    first, used = varint(entry, 0)
+    kind, stored = entry[0] >> 4 & 7, (entry[0] & 15) | (first >> 7 << 4)
+    if kind in KINDS:
+        return Step(KINDS[kind], stored, 0, stored, 0)
+    base, used = _base(index, entry, kind, used, offset)
+    delta = zlib.decompressobj().decompress(os.pread(descriptor, 256, offset + used), DELTA_BYTES)
+    source, read = varint(delta, 0)
+    return Step(None, stored, source, varint(delta, read)[0], base)
 
 
 def varint(raw: bytes, at: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from pathlib import Path
 
 from app.stores.durable import sync_folder
@@ -19,12 +19,14 @@ from app.stores.errors import (
     RepositoryNotFoundError,
     StoreError,
 )
-from app.stores.git import objects
+from app.stores.git import objects, stock, tracing
+from app.stores.git.bulk import held_open
 from app.stores.git.disk import DiskObjects
 from app.stores.git.locks import PATIENCE, Turns, flocked
 from app.stores.git.refs import HEADS, TAGS, DiskRefs, is_ref
-from app.stores.ports import CommitRecord, NewCommit, Refs, TreeFile
+from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
 
+LITTLE = 100  # commits; reading so many takes less time than starting another program
 PACK_FROM = 3  # commits; fewer are cheaper as loose objects, and Git packs those in time
 NURSERY = ".creating"
 CONFIG = """\
@@ -80,6 +82,17 @@ class DiskRepository:
         """See Repository.blob. A delta's base may be larger than `limit`, up to `objects.MOST_BYTES`."""
         with self._reading():
             return objects.read_blob(self._objects, oid, limit)
+
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:
+        """See Repository.trace. Where there is much to read and a stock Git on the PATH, that reads it."""
+        with self._reading(), held_open(self._objects) as held:
+            walk = tracing.Walk(held, path, head, known)
+            little = walk.take(LITTLE)
+            git = None if walk.done else stock.find()
+            if git and (yield from git.trace(self._path, path, head, tips)):
+                return
+            yield little
+            yield from walk.parts()
 
     def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
         """See Repository.write_commits."""

@@ -2,14 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
 from dulwich.objects import ShaFile
 
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryExistsError, RepositoryNotFoundError
-from app.stores.git import objects
+from app.stores.git import objects, tracing
 from app.stores.git.refs import HEADS, is_ref
-from app.stores.ports import CommitRecord, NewCommit, Refs, TreeFile
+from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
 
 
 class MemoryObjects:
@@ -62,6 +62,10 @@ class MemoryRepository:
     def blob(self, oid: str, limit: int) -> bytes:
         """See Repository.blob."""
         return objects.read_blob(self.objects, oid, limit)
+
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:  # noqa: ARG002 - the port's
+        """See Repository.trace."""
+        return tracing.Walk(self.objects, path, head, known).parts()
 
     def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
         """See Repository.write_commits."""

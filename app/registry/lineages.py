@@ -1,0 +1,134 @@
+"""The lineages of projects: read from Git once, kept in the cache for every process, and never in anybody's way.
+
+What is known already is answered at once. What has to be read first is read in threads of its own, one reader a
+project, so that nobody waits for it who did not ask for it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from app.registry.lineage import Lineage, Reading, UnreadError
+from app.registry.manifests import Manifests
+from app.registry.model import Project
+from app.registry.offload import Offload
+from app.registry.stored_lineage import from_bytes, to_bytes
+from app.stores.errors import CacheUnavailableError, StoreError
+from app.stores.ports import Cache, GitHost
+
+T = TypeVar("T")
+Key = tuple[str, str]
+READERS = 4
+MOST_COMMITS = 2_000_000
+"""Of all lineages in memory together: about 300 MB."""
+WORTH_STORING = 64
+"""Facts that are not stored yet, and would be read again after a restart."""
+BREATH = 0.001  # seconds
+log = logging.getLogger("ml_registry.lineages")
+
+
+class Lineages:
+    """Answers questions about histories."""
+
+    def __init__(self, git: GitHost, cache: Cache, manifests: Manifests, offload: Offload) -> None:
+        self._git = git
+        self._cache = cache
+        self._manifests = manifests
+        self._offload = offload
+        self._readers = Offload(READERS)
+        self._kept: OrderedDict[Key, Lineage] = OrderedDict()
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stored: dict[Key, int] = {}
+        self._storing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def ask(self, project: Project, head: str, question: Callable[[Reading], T]) -> T:
+        """What a blocking `question` answers on the history up to `head`; it may be asked twice.
+
+        Raises CommitNotFoundError, RepositoryCorruptError, and what the question raises.
+        """
+        key = (project.name, project.manifest_path)
+        lineage = self._kept.get(key)
+        if lineage and head in lineage.graph:
+            self._kept.move_to_end(key)
+            with suppress(UnreadError):
+                return await self._offload(question, Reading(lineage, self._manifests, None, self._go_on))
+        async with self._locks[key]:
+            lineage = self._kept[key] = self._kept.get(key) or await self._recall(key)
+            answer = await self._readers(self._read, project, head, lineage, question)
+        self._forget_some()
+        self._store_soon(key, lineage)
+        return answer
+
+    async def close(self) -> None:
+        """Let every reader stop where it is."""
+        self._closed = True
+        for task in self._storing:
+            task.cancel()
+        await asyncio.gather(*self._storing, return_exceptions=True)
+        self._readers.close()
+
+    def _read(self, project: Project, head: str, lineage: Lineage, question: Callable[[Reading], T]) -> T:
+        repository, graph = self._git.repository(project.name), lineage.graph
+        if head not in graph:
+            parts = []
+            for part in repository.trace(project.manifest_path, head, graph, graph.tips):
+                self._go_on()
+                parts.append(part)
+            graph.add(parts)
+        return question(Reading(lineage, self._manifests, repository, self._go_on))
+
+    def _go_on(self) -> None:
+        """Called between two reads: gives way to others, and raises StoreError when the server stops."""
+        if self._closed:
+            raise StoreError("The server stops.")
+        time.sleep(BREATH)
+
+    async def _recall(self, key: Key) -> Lineage:
+        """What the cache has of a lineage; a new one where it has nothing."""
+        name = _name(key)
+        try:
+            data = (await self._cache.derived([name])).get(name)
+            lineage = await self._readers(from_bytes, data) if data else Lineage()
+        except CacheUnavailableError:
+            return Lineage()
+        except ValueError as error:
+            log.warning("the cached history of %s is damaged (%s); reading Git instead", key[0], error)
+            return Lineage()
+        self._stored[key] = lineage.size
+        return lineage
+
+    def _forget_some(self) -> None:
+        """Let go of the lineages that were not asked for longest, while all together are too large."""
+        total = sum(len(lineage.graph) for lineage in self._kept.values())
+        while total > MOST_COMMITS and len(self._kept) > 1:
+            key, lineage = self._kept.popitem(last=False)
+            self._stored.pop(key, None)
+            total -= len(lineage.graph)
+
+    def _store_soon(self, key: Key, lineage: Lineage) -> None:
+        """Put a lineage into the cache, behind the answer, once it has grown enough."""
+        stored = self._stored.get(key, 0)
+        if lineage.size - stored >= max(WORTH_STORING, stored // 50):
+            self._stored[key] = lineage.size
+            task = asyncio.create_task(self._store(key, lineage))
+            self._storing.add(task)
+            task.add_done_callback(self._storing.discard)
+
+    async def _store(self, key: Key, lineage: Lineage) -> None:
+        async with self._locks[key]:
+            data = await self._readers(to_bytes, lineage)
+        try:
+            await self._cache.put_derived({_name(key): data})
+        except CacheUnavailableError as error:
+            self._stored.pop(key, None)
+            log.warning("the history of %s is not cached: %s", key[0], error)
+
+
+def _name(key: Key) -> str:
+    """The name of a lineage in the cache."""
+    return f"lineage:{key[0]}:{key[1]}"

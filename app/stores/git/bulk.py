@@ -1,0 +1,78 @@
+"""Reading very many objects of one repository in a row: packs stay open, and every header is read once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dulwich.object_format import SHA1
+from dulwich.objects import RawObjectID
+from dulwich.pack import Pack, PackFileDisappeared, PackIndex
+
+from app.stores.git.disk import LONGEST_CHAIN, DiskObjects, Step, step_at
+from app.stores.git.objects import GARBLED, Found, garbled
+
+
+@contextmanager
+def held_open(objects: DiskObjects) -> Iterator["HeldObjects"]:
+    """The objects for the time of one long read."""
+    with ExitStack() as files:
+        yield HeldObjects(objects, files)
+
+
+class HeldObjects:
+    """See DiskObjects.find, which is asked where an object is in no pack, or its pack was taken away meanwhile."""
+
+    def __init__(self, objects: DiskObjects, files: ExitStack) -> None:
+        self._objects = objects
+        self._files = files
+        self._packs: dict[Path, _OpenPack] = {}
+
+    def find(self, oid: str) -> Found | None:
+        """The object, or None when it is not there. Raises RepositoryCorruptError, OSError."""
+        sha = RawObjectID(bytes.fromhex(oid))
+        try:
+            located = self._objects.packs.locate(sha)
+            return self._open(*located[:2]).find(sha, located[2]) if located else self._objects.find(oid)
+        except (PackFileDisappeared, FileNotFoundError):
+            return self._objects.find(oid)
+        except GARBLED as error:
+            raise garbled(oid, error) from error
+
+    def _open(self, path: Path, index: PackIndex) -> "_OpenPack":
+        if path not in self._packs:
+            pack = self._files.enter_context(Pack(str(path.with_suffix("")), object_format=SHA1))
+            self._packs[path] = _OpenPack(pack, self._files.enter_context(path.open("rb")).fileno(), index)
+        return self._packs[path]
+
+
+class _OpenPack:
+    """One pack, and what the headers of its entries say: kind, and the peak and the sum of inflating them, in bytes."""
+
+    def __init__(self, pack: Pack, descriptor: int, index: PackIndex) -> None:
+        self._pack = pack
+        self._descriptor = descriptor
+        self._index = index
+        self._known: dict[int, tuple[bytes, int, int]] = {}
+
+    def find(self, sha: RawObjectID, offset: int) -> Found:
+        size = step_at(self._descriptor, self._index, offset).size
+        kind, largest, together = self._known.get(offset) or self._measure(offset)
+        return Found(kind, size, max(largest, together), lambda: self._pack.get_raw(sha)[1])
+
+    def _measure(self, offset: int) -> tuple[bytes, int, int]:
+        """Walks a chain of deltas down to what is known, and remembers every step on the way back."""
+        chain: list[tuple[int, Step]] = []
+        while offset not in self._known:
+            step = step_at(self._descriptor, self._index, offset)
+            if step.kind is not None:
+                self._known[offset] = (step.kind, step.size, step.stored)
+                break
+            chain.append((offset, step))
+            if len(chain) > LONGEST_CHAIN:
+                raise ValueError("its chain of deltas does not end")
+            offset = step.base
+        kind, largest, together = self._known[offset]
+        for at, step in reversed(chain):
+            largest, together = max(largest, step.source, step.size), together + step.stored
+            self._known[at] = (kind, largest, together)
+        return kind, largest, together
