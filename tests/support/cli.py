@@ -11,6 +11,9 @@ import termios
 from dataclasses import dataclass
 from typing import Any
 
+from typer.testing import CliRunner
+
+from app.cli import cli
 from tests.support.server import ROOT
 
 PROGRAM = (sys.executable, "-m", "app.cli")
@@ -38,6 +41,13 @@ def run(server: str, *words: str, **environment: str) -> Ran:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def call(server: str, *words: str) -> Ran:
+    """The same in this process, for tests that have many cases."""
+    done = CliRunner().invoke(cli, words, env={"ML_REGISTRY_SERVER": server})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Ran(done.exit_code, done.stdout, done.stderr)
 
 
 def run_on_terminal(server: str, *words: str, columns: int = 120, **environment: str) -> str:
