@@ -10,10 +10,12 @@ from app.registry.branching import Branching
 from app.registry.catalogue import LIMITS, Catalogue
 from app.registry.feed import Feed
 from app.registry.history import History
+from app.registry.index import Index
 from app.registry.lanes import Lanes
 from app.registry.manifests import Manifests
 from app.registry.model import Actor, Project
 from app.registry.offload import Offload
+from app.registry.presence import Presence
 from app.registry.sync import Synchroniser
 from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
@@ -50,6 +52,8 @@ class Registry:
         self.branching = Branching(git, self.branches, self.sync, offload)
         self.lanes = Lanes(git, self.manifests, self.sync, offload)
         self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
+        self.presence = Presence(stores.objects, offload)
+        self.index = Index(self.catalogue, self.sync, self.manifests, self.presence, offload)
         self.artifacts = Artifacts(
             self.branches, self.history, self.transfers, self.lanes, max_changes=max_changes, max_size=max_size
         )

@@ -47,6 +47,10 @@ class Synchroniser:
         """How a project's served data stands to Git."""
         return self._status.get(project.name, SyncStatus(SyncState.SYNCING, None, None))
 
+    def heads(self, project: Project) -> Heads | None:
+        """Where the branches of a project stand as of the last look or write; None before the first. Costs nothing."""
+        return self._heads.get(project.name)
+
     async def sync(self, project: Project) -> None:
         """Bring one project up to date. Raises StoreError when its repository cannot be read; its status says so."""
         async with self._locks[project.name]:

@@ -1,12 +1,14 @@
 """Artifacts: finding them on a branch, at a commit and everywhere, and committing them."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
 from app.registry.errors import InvalidInputError
+from app.registry.index import Hit
 from app.registry.manifest import Entry, Manifest
-from app.registry.model import Artifact, Branch, Commit, ObjectState, Project
-from app.registry.search import ArtifactFilter, glob, matcher
+from app.registry.model import Artifact, Branch, Commit, Project
+from app.registry.search import ArtifactFilter, asks_store, matcher
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
 from app.resolvers.paging import page as page_of
@@ -62,33 +64,20 @@ async def page_of_commit(
 async def page(context: Context, first: int | None, after: str | None, wanted: ArtifactFilter | None) -> Page[Artifact]:
     """The artifacts of every project, by project, branch and name; of default branches unless a branch is asked for."""
     wanted = wanted or NO_FILTER
-    request = Request(("search", repr(wanted)), first, after, context.limits.page_size)
-    test, found = matcher(wanted), []
-    for branch in await _branches(context, wanted):
-        manifest = await context.registry.manifests.get(branch.project, branch.at.blob)
-        artifacts = _artifacts(branch.project, branch.head, manifest, test)
-        found += [(branch.name, one) for one in await _in_state(context, artifacts, wanted.object_states)]
-    placed = page_of(request, found, lambda one: (one[1].project.name, one[0], one[1].name))
-    return placed.map(lambda one: one[1])
+    found = await context.registry.index.search(wanted)
+    return _page_of_hits(Request(("search", _named(wanted)), first, after, context.limits.page_size), found)
 
 
-async def with_data_object_id(context: Context, wanted: str) -> list[tuple[str, Artifact]]:
-    """Everything on branch heads that carries a dataObjectId, with its branch, by project, branch and name."""
-    found = []
-    for branch in await _branches(context, ArtifactFilter(branch="*")):
-        manifest = await context.registry.manifests.get(branch.project, branch.at.blob)
-        carriers = _artifacts(branch.project, branch.head, manifest, lambda entry: entry.data_object_id == wanted)
-        found += [(branch.name, one) for one in carriers]
-    return found
+async def with_data_object_id(context: Context, wanted: str) -> Sequence[Hit]:
+    """Everything on branch heads that carries a dataObjectId, by project, branch and name."""
+    return await context.registry.index.search(ArtifactFilter(branch="*", data_object_id=wanted))
 
 
 def page_of_data_object(
-    context: Context, wanted: str, found: Sequence[tuple[str, Artifact]], first: int | None, after: str | None
+    context: Context, wanted: str, found: Sequence[Hit], first: int | None, after: str | None
 ) -> Page[Artifact]:
     """A page of what carries a dataObjectId."""
-    request = Request(("data object", wanted), first, after, context.limits.page_size)
-    placed = page_of(request, found, lambda one: (one[1].project.name, one[0], one[1].name))
-    return placed.map(lambda one: one[1])
+    return _page_of_hits(Request(("data object", wanted), first, after, context.limits.page_size), found)
 
 
 async def commit_changes(
@@ -105,20 +94,6 @@ async def restore(context: Context, request: WriteRequest, name: str, revision: 
     return await context.registry.artifacts.restore(project, request, name, revision, context.caller)
 
 
-async def _branches(context: Context, wanted: ArtifactFilter) -> list[Branch]:
-    registry, found = context.registry, []
-    project_wanted, branch_wanted = glob(wanted.project), glob(wanted.branch)
-    for project in registry.catalogue.projects.values():
-        if not project_wanted(project.name):
-            continue
-        if wanted.branch is None:
-            default = await registry.branches.default(project)
-            found += [default] if default else []
-        else:
-            found += [one for one in await registry.branches.list(project) if branch_wanted(one.name)]
-    return found
-
-
 async def _page(
     context: Context,
     scope: tuple[str, ...],
@@ -132,26 +107,28 @@ async def _page(
         raise InvalidInputError.of(
             "filter", "This list is of one commit; filter by project or branch on the query root."
         )
-    request = Request((*scope, repr(wanted)), first, after, context.limits.page_size)
-    artifacts = _artifacts(*place, matcher(wanted))
-    return page_of(request, await _in_state(context, artifacts, wanted.object_states), lambda one: (one.name,))
+    project, commit, manifest = place
+    entries = await context.registry.offload(_matching, manifest, wanted)
+    artifacts = [Artifact(project, commit, entry) for entry in entries]
+    if wanted.object_states and asks_store(wanted.object_states):
+        artifacts = await context.registry.presence.among(artifacts, wanted.object_states)
+    request = Request((*scope, _named(wanted)), first, after, context.limits.page_size)
+    return page_of(request, artifacts, lambda one: (one.name,))
 
 
-async def _in_state(
-    context: Context, artifacts: list[Artifact], states: Sequence[ObjectState] | None
-) -> list[Artifact]:
-    if states is None:
-        return artifacts
-    found = []
-    for one in artifacts:
-        pin = one.entry.object
-        if pin and await context.registry.transfers.state(one.project, pin) in states:
-            found.append(one)
-    return found
+def _matching(manifest: Manifest, wanted: ArtifactFilter) -> list[Entry]:
+    test = matcher(wanted)
+    return [entry for _, entry in sorted(manifest.entries.items()) if test(entry)]
 
 
-def _artifacts(project: Project, commit: str, manifest: Manifest, test: Callable[[Entry], bool]) -> list[Artifact]:
-    return [Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items()) if test(entry)]
+def _page_of_hits(request: Request, found: Sequence[Hit]) -> Page[Artifact]:
+    placed = page_of(request, found, lambda hit: (hit.artifact.project.name, hit.branch, hit.artifact.name))
+    return placed.map(lambda hit: hit.artifact)
+
+
+def _named(wanted: ArtifactFilter) -> str:
+    """A filter's name in cursors: short however long the filter is, since every cursor of a page carries it."""
+    return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 
 def _artifact(project: Project, commit: str, entry: Entry | None) -> Artifact | None:

@@ -1,11 +1,13 @@
 """Artifacts, the bytes they pin and the filters that find them, as callers see them."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import strawberry
 from strawberry import UNSET
 
 from app.registry import model, search
+from app.registry.index import Hit
 from app.registry.model import ObjectState
 from app.resolvers import artifacts, commits
 from app.schema import described
@@ -141,7 +143,7 @@ class DataObject:
     """
 
     id: strawberry.ID
-    found: strawberry.Private[list[tuple[str, model.Artifact]]]
+    found: strawberry.Private[Sequence[Hit]]
 
     @described.field
     def artifacts(self, info: Info, first: int | None = 20, after: str | None = None) -> ArtifactConnection:
@@ -156,7 +158,7 @@ class DataObject:
     @described.field
     def object(self) -> StoredObject | None:
         """The bytes the first of them pins; null when none of them pins any."""
-        pinned = ((one.project, one.entry.object) for _, one in self.found)
+        pinned = ((hit.artifact.project, hit.artifact.entry.object) for hit in self.found)
         return next((StoredObject(project=project, pin=pin) for project, pin in pinned if pin), None)
 
 
