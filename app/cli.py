@@ -30,6 +30,7 @@ from app.settings import Settings, SettingsError, refuse_unknown
 from app.stores.errors import StoreError
 
 GRACE_SECONDS = 6
+SWITCH_SECONDS = 0.0005  # for which a thread that parses or reads Git may hold up the event loop
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 cli.add_typer(remote)
 
@@ -111,6 +112,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is there now, the schema above all, stays for good: no collection need look at it again
+        sys.setswitchinterval(SWITCH_SECONDS)
         typer.echo(self._welcome)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -116,9 +116,8 @@ class _Planner:
                 del self._entries[name]
                 self._do(Remove(name), "Delete", name)
             case RestoreEntry(name, source, entry):
-                if name not in self._entries or not equal(self._entries[name], entry.entry):
-                    self._entries[name] = entry.entry
-                    self._do(Restore(name, source), "Restore", name)
+                self._entries[name] = entry.entry  # which may be there already, in other words
+                self._do(Restore(name, source), "Restore", name)
             case SettleObject():
                 for name in [name for name, entry in self._entries.items() if _awaits(entry, change)]:
                     settled = {key: value for key, value in self._entries[name]["object"].items() if key != "state"}

@@ -46,8 +46,12 @@ class History:
 
     async def manifest(self, commit: Commit) -> Manifest:
         """The manifest a commit serves: its own, or the last good one before it."""
-        at = await self._offload(self._at, commit.project, commit.oid)
+        at = await self.manifest_at(commit)
         return await self._manifests.get(commit.project, at.blob)
+
+    async def manifest_at(self, commit: Commit) -> ManifestAt:
+        """How the manifest at a commit stands, and which one is served for it."""
+        return await self._offload(self._at, commit.project, commit.oid)
 
     async def source(self, commit: Commit, name: str) -> tuple[Entry | None, bytes]:
         """An entry at a commit, and the text of the manifest it stands in; None and nothing when it is not there."""

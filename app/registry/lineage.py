@@ -4,17 +4,16 @@ A version that cannot be read counts for nothing: its commit serves what its fir
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from app.registry.diff import same
 from app.registry.graph import ABSENT, NONE, CommitGraph
-from app.registry.manifest import Document, Entry
+from app.registry.manifest import Entry, Sketch, Step
 from app.registry.manifests import Manifests
 from app.stores.ports import Repository
 
 REGULAR, KIND = 0o100000, 0o170000
-AT_HAND: Final = 3
+AT_HAND = 4
 MOST_NAMES = 1_000_000
 Pair = tuple[int, int]
 
@@ -31,15 +30,18 @@ class Lineage:
         self.readable: dict[int, bool] = {ABSENT: True}
         """Of versions that were looked at: whether they hold a manifest."""
         self.differing: dict[Pair, frozenset[str]] = {}
-        """Of pairs of readable versions that were compared, the lower number first: the entries that differ."""
+        """Of pairs of readable versions that were compared, a parent's and its child's: the entries that differ."""
+        self.served: dict[int, int] = {NONE: ABSENT}
+        """Of commits: the version they serve."""
         self._names = 0
 
-    def compared(self, pair: Pair, names: frozenset[str]) -> None:
+    def compared(self, pair: Pair, names: frozenset[str]) -> frozenset[str]:
         """Keep what came of a comparison. The oldest go when all together hold a million names."""
         self.differing[pair] = names
         self._names += len(names)
         while self._names > MOST_NAMES and len(self.differing) > 1:
             self._names -= len(self.differing.pop(next(iter(self.differing))))
+        return names
 
     @property
     def size(self) -> int:
@@ -58,11 +60,11 @@ class Reading:
         self, lineage: Lineage, manifests: Manifests, repository: Repository | None, pause: Callable[[], None]
     ) -> None:
         self._pause = pause
-        self._lineage = lineage
+        self.lineage = lineage
         self._graph = lineage.graph
-        self._manifests = manifests
+        self.manifests = manifests
         self._repository = repository
-        self._documents: OrderedDict[int, Document | None] = OrderedDict()
+        self._at_hand: OrderedDict[int, Sketch | Mapping[str, Entry]] = OrderedDict()
 
     def of_manifest(self, head: str) -> Iterator[str]:
         """The commits up to `head` that changed the file, newest first."""
@@ -70,23 +72,27 @@ class Reading:
 
     def of_entry(self, head: str, name: str) -> Iterator[str]:
         """The commits up to `head` that changed what an entry says, newest first."""
+        differing = self.lineage.differing
 
         def alike(parent: int, child: int) -> bool:
-            return not self._differ(self._served(parent), self._served(child), name)
+            new = self._served(child)
+            old = self._served(parent, beside=new)
+            if old == new:
+                return True
+            names = differing.get((old, new))
+            return name not in (self._compared((old, new), name) if names is None else names)
 
         return (self._graph.oids[number] for number in self._graph.walk(self._graph.number(head), alike))
 
     def entry(self, oid: str | None, name: str) -> Entry | None:
         """An entry as a commit serves it; None where there is none, and before the first commit."""
-        number = NONE if oid is None else self._graph.number(oid)
-        served = self._graph.versions[self._served(number)]
-        if served is None:
+        version = self._served(NONE if oid is None else self._graph.number(oid))
+        found = self._graph.versions[version]
+        if found is None:
             return None
-        if kept := self._manifests.remembered_entry(served.oid, name):
-            return kept[0]
-        if self._repository is None:
-            raise UnreadError
-        return self._manifests.entry(self._repository, served.oid, name)
+        if (kept := self.manifests.remembered_entry(found.oid, name)) is None:
+            kept = (self._remember(version, name),)
+        return kept[0]
 
     def first_parent(self, oid: str) -> str | None:
         """The first parent of a commit, None of a first commit."""
@@ -97,53 +103,81 @@ class Reading:
         number = self._graph.ancestor(self._graph.number(oid), generations)
         return None if number is None else self._graph.oids[number]
 
-    def _served(self, number: int) -> int:
+    def _served(self, number: int, beside: int = ABSENT) -> int:
         """The version a commit serves."""
-        while number != NONE and not self._is_readable(self._graph.version(number)):
+        served = self.lineage.served.get(number)
+        if served is None:
+            served = self.lineage.served[number] = self._serves(number, beside)
+        return served
+
+    def _serves(self, number: int, beside: int) -> int:
+        while number != NONE and not self._is_readable(self._graph.version(number), beside):
             number = next(iter(self._graph.parents(self._graph.origin(number))), NONE)
         return self._graph.version(number)
 
-    def _is_readable(self, version: int) -> bool:
-        if version not in self._lineage.readable:
-            self._lineage.readable[version] = self._document(version) is not None
-        return self._lineage.readable[version]
+    def _is_readable(self, version: int, beside: int) -> bool:
+        if version not in self.lineage.readable:
+            self.lineage.readable[version] = self._read(version, beside)
+        return self.lineage.readable[version]
 
-    def _differ(self, one: int, other: int, name: str) -> bool:
-        """Whether two readable versions say something else under a name."""
-        if one == other:
-            return False
-        pair = (min(one, other), max(one, other))
-        if pair not in self._lineage.differing:
-            self._compare(pair, name)
-        return name in self._lineage.differing[pair]
+    def _compared(self, pair: Pair, name: str) -> frozenset[str]:
+        """The entries that two readable versions differ in. Those of `name` are remembered if it is one of them."""
+        parent, child = pair
+        if ABSENT in pair:
+            self.lineage.compared(pair, frozenset(self._names(child if parent == ABSENT else parent)))
+        else:
+            self._read(parent, beside=child)
+        if pair not in self.lineage.differing:
+            self._note(pair, self._whole(parent), self._whole(child))
+        names = self.lineage.differing[pair]
+        for version in pair:
+            if version != ABSENT and name in names:
+                self._remember(version, name)
+        return names
 
-    def _compare(self, pair: Pair, name: str) -> None:
-        # The later one first, which in a walk back in time is the one at hand.
-        new, old = self._entries(pair[1]), self._entries(pair[0])
+    def _note(self, pair: Pair, old: Mapping[str, Entry], new: Mapping[str, Entry]) -> None:
         names = {key for key, entry in new.items() if entry is not old.get(key) and not same(entry, old.get(key))}
-        names.update(old.keys() - new.keys())
-        if name in names:  # and will be asked for in a moment, when the manifests have been let go
-            for version, entries in zip(pair, (old, new), strict=True):
-                if found := self._graph.versions[version]:
-                    self._manifests.remember_entry(found.oid, name, entries.get(name))
-        self._lineage.compared(pair, frozenset(names))
+        self.lineage.compared(pair, frozenset(names.union(old.keys() - new.keys())))
 
-    def _entries(self, version: int) -> Mapping[str, Entry]:
-        document = None if version == ABSENT else self._document(version)
-        return document.manifest.entries if document else {}
+    def _read(self, version: int, beside: int) -> bool:
+        """Read a version, as a step from one at hand, `beside` if possible; answers whether it can be read."""
+        if self._repository is None:
+            raise UnreadError
+        self._pause()
+        found = self._graph.versions[version]
+        if found is None or found.mode & KIND != REGULAR:
+            return False
+        near = beside if beside in self._at_hand else next(reversed(self._at_hand), ABSENT)
+        held = self._at_hand.get(near)
+        read = self.manifests.follow(self._repository, found.oid, held if isinstance(held, Sketch) else None)
+        if isinstance(read, Step):
+            self._note((version, near), read.after, read.before)
+            self._keep(version, read.sketch)
+        elif read is not None:
+            self._keep(version, Sketch.of(read) or read.manifest.entries)
+        return read is not None
 
-    def _document(self, version: int) -> Document | None:
-        """A version as it is read, None where it is no manifest. Raises UnreadError."""
-        if version not in self._documents:
-            if self._repository is None:
-                raise UnreadError
-            self._pause()
-            found, before = self._graph.versions[version], next(reversed(self._documents.values()), None)
-            is_file = found is not None and found.mode & KIND == REGULAR
-            self._documents[version] = (
-                self._manifests.parse(self._repository, found.oid, before) if found and is_file else None
-            )
-        self._documents.move_to_end(version)
-        while len(self._documents) > AT_HAND:
-            self._documents.popitem(last=False)
-        return self._documents[version]
+    def _keep(self, version: int, held: Sketch | Mapping[str, Entry]) -> None:
+        self._at_hand[version] = held
+        while len(self._at_hand) > AT_HAND:
+            self._at_hand.popitem(last=False)
+
+    def _held(self, version: int) -> Sketch | Mapping[str, Entry]:
+        if version not in self._at_hand:
+            self._read(version, beside=version)
+        self._at_hand.move_to_end(version)
+        return self._at_hand[version]
+
+    def _names(self, version: int) -> Collection[str]:
+        held = self._held(version)
+        return held.names if isinstance(held, Sketch) else held.keys()
+
+    def _whole(self, version: int) -> Mapping[str, Entry]:
+        held = self._held(version)
+        return held.whole().entries if isinstance(held, Sketch) else held
+
+    def _remember(self, version: int, name: str) -> Entry | None:
+        held, found = self._held(version), self._graph.versions[version]
+        entry = held.entry(name) if isinstance(held, Sketch) else held.get(name)
+        self.manifests.remember_entry(found.oid if found else "", name, entry)
+        return entry

@@ -6,7 +6,6 @@ project, so that nobody waits for it who did not ask for it.
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +26,6 @@ MOST_COMMITS = 2_000_000
 """Of all lineages in memory together: about 300 MB."""
 WORTH_STORING = 64
 """Facts that are not stored yet, and would be read again after a restart."""
-BREATH = 0.001  # seconds
 log = logging.getLogger("ml_registry.lineages")
 
 
@@ -83,10 +81,9 @@ class Lineages:
         return question(Reading(lineage, self._manifests, repository, self._go_on))
 
     def _go_on(self) -> None:
-        """Called between two reads: gives way to others, and raises StoreError when the server stops."""
+        """Called between two reads. Raises StoreError when the server stops."""
         if self._closed:
             raise StoreError("The server stops.")
-        time.sleep(BREATH)
 
     async def _recall(self, key: Key) -> Lineage:
         """What the cache has of a lineage; a new one where it has nothing."""

@@ -18,6 +18,8 @@ from app.registry.manifest import (
     Manifest,
     ManifestRefusedError,
     Problem,
+    Sketch,
+    Step,
     from_json,
     parse,
     read,
@@ -138,10 +140,14 @@ class Manifests:
         """Keep what a manifest has under a name."""
         self._entries.put(f"{blob}:{name}", LEAST, (entry,))
 
-    def parse(self, repository: Repository, blob: str, before: Document | None) -> Document | None:
-        """Blocking. A blob with its places, None when it is no manifest; what `before` shares is not read again."""
+    def follow(self, repository: Repository, blob: str, beside: Sketch | None) -> Step | Document | None:
+        """Blocking. A version of a manifest as a step from another one; whole where that cannot be.
+
+        None when it cannot be read.
+        """
         try:
-            return parse(self.text(repository, blob), self._limits, before)
+            data = self.text(repository, blob)
+            return (beside and beside.step(data, self._limits)) or parse(data, self._limits)
         except (BlobTooLargeError, ManifestRefusedError):
             return None
 

@@ -12,6 +12,7 @@ from app.registry.feed import Feed
 from app.registry.history import History
 from app.registry.index import Index
 from app.registry.lanes import Lanes
+from app.registry.lineages import Lineages
 from app.registry.manifests import Manifests
 from app.registry.model import Actor, Project
 from app.registry.offload import Offload
@@ -48,8 +49,9 @@ class Registry:
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
         self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.feed, offload)
-        self.history = History(git, self.manifests, offload)
-        self.branching = Branching(git, self.branches, self.sync, offload)
+        self.lineages = Lineages(git, cache, self.manifests, offload)
+        self.history = History(git, self.manifests, self.lineages, offload)
+        self.branching = Branching(git, self.branches, self.history, self.sync, offload)
         self.lanes = Lanes(git, self.manifests, self.sync, offload)
         self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
         self.presence = Presence(stores.objects, offload)
@@ -83,6 +85,7 @@ class Registry:
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""
         await self.lanes.finish()
+        await self.lineages.close()
         self.feed.close()
         await self._stores.cache.close()
         await self._stores.objects.close()

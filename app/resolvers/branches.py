@@ -1,9 +1,6 @@
 """Branches: finding, listing, making and deleting them."""
 
-from collections.abc import Sequence
-
-from app.registry.manifest import Problem
-from app.registry.model import Branch, ManifestState, Project
+from app.registry.model import Branch, Project
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
 from app.resolvers.paging import page as page_of
@@ -26,13 +23,6 @@ async def page(
     found = [one for one in await context.registry.branches.list(project) if one.name.startswith(prefix or "")]
     request = Request(("branches", project.name, prefix), first, after, context.limits.page_size)
     return page_of(request, found, lambda one: (one.name,))
-
-
-async def problems(context: Context, branch: Branch) -> Sequence[Problem]:
-    """What is wrong with a branch's manifest: as a whole when it is broken, with single entries otherwise."""
-    if branch.at.state is ManifestState.BROKEN:
-        return branch.at.problems
-    return (await context.registry.manifests.get(branch.project, branch.at.blob)).problems
 
 
 async def create(context: Context, project_name: str, name: str, revision: str) -> Branch:

@@ -32,11 +32,6 @@ async def pair(context: Context, project: Project, base: str, head: str) -> tupl
     return (one, other) if one and other else None
 
 
-async def served(context: Context, branch: Branch) -> Commit | None:
-    """The commit whose manifest a branch serves, or None."""
-    return await get(context, branch.project, branch.at.served) if branch.at.served else None
-
-
 async def of_change(context: Context, change: Change) -> Commit:
     """The commit that made a change."""
     side = change.after or change.before

@@ -1,75 +1,14 @@
-"""Branches and the state of their manifests, as callers see them."""
+"""Branches, as callers see them."""
 
 import strawberry
 
-from app.registry import manifest, model
-from app.registry.model import ManifestState
-from app.resolvers import artifacts, branches, commits
+from app.registry import model
+from app.resolvers import artifacts, commits
 from app.schema import described
 from app.schema.info import Info
+from app.schema.manifest import Manifest
 from app.schema.node import Node
 from app.schema.paging import PageInfo, connection, counted
-
-described.enum(
-    ManifestState,
-    """How the manifest at the head of a branch stands.
-
-    VALID: It can be read, and it is what is served.
-    ABSENT: There is no such file: the branch has no artifacts.
-    BROKEN: It cannot be read. The last good one is served, and nothing is written until somebody repairs it.
-    """,
-)
-
-
-@described.type_
-class ManifestProblem:
-    """Something wrong with a manifest, and what to do about it.
-
-    code: What kind of problem it is; the list stands in the documentation and is closed.
-    message: What is wrong and the next step.
-    line: The line it is on, counted from 1; null when it has no place.
-    column: The column it begins at, counted from 1; null when it has no place.
-    artifact: The entry it is about; null when it breaks the whole file.
-    """
-
-    code: str
-    message: str
-    line: int | None
-    column: int | None
-    artifact: str | None
-
-    @classmethod
-    def of(cls, problem: manifest.Problem) -> "ManifestProblem":
-        return cls(
-            code=problem.code,
-            message=problem.message,
-            line=problem.line,
-            column=problem.column,
-            artifact=problem.artifact,
-        )
-
-
-@described.type_
-class Manifest:
-    """The state of the manifest at the head of a branch. A broken one never hides the last good one."""
-
-    branch: strawberry.Private[model.Branch]
-
-    @described.field
-    def state(self) -> ManifestState:
-        """How the manifest at the head stands. Costs nothing."""
-        return self.branch.at.state
-
-    @described.field
-    async def served_commit(self, info: Info) -> "Commit | None":
-        """The commit whose manifest is being served; null when there is nothing to serve. One look into Git."""
-        found = await commits.served(info.context, self.branch)
-        return Commit(value=found) if found else None
-
-    @described.field
-    async def problems(self, info: Info) -> list[ManifestProblem]:
-        """What is wrong: with the whole file when it is BROKEN, with single entries, which are left out, otherwise."""
-        return [ManifestProblem.of(problem) for problem in await branches.problems(info.context, self.branch)]
 
 
 @described.type_
@@ -104,7 +43,7 @@ class Branch(Node):
     @described.field
     def manifest(self) -> Manifest:
         """The state of its manifest. Costs nothing."""
-        return Manifest(branch=self.value)
+        return Manifest(project=self.value.project, at=self.value.at)
 
     @described.field
     async def artifact(self, info: Info, name: str) -> "Artifact | None":

@@ -8,8 +8,8 @@ import strawberry
 from app.registry import errors
 from app.registry.errors import Subject
 from app.schema import described
-from app.schema.branch import ManifestProblem
 from app.schema.history import Change, change_view
+from app.schema.manifest import ManifestProblem
 from app.schema.scalars import Digest, GitObjectID
 
 described.enum(

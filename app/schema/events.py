@@ -8,8 +8,8 @@ from app.registry import model
 from app.registry.feed import EventFilter as Wanted
 from app.registry.model import EventKind, ObjectState
 from app.schema import described
-from app.schema.branch import ManifestProblem
 from app.schema.history import Change
+from app.schema.manifest import ManifestProblem
 from app.schema.paging import PageInfo
 from app.schema.scalars import GitObjectID
 from app.schema.system import Actor

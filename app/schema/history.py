@@ -7,7 +7,7 @@ import strawberry
 
 from app.registry import diff, model
 from app.registry.model import ChangeKind
-from app.resolvers import artifacts, commits
+from app.resolvers import artifacts, commits, manifests
 from app.schema import described
 from app.schema.info import Info
 from app.schema.node import Node
@@ -94,6 +94,12 @@ class Commit(Node):
     def project(self) -> "Project":
         """The project it is of. Costs nothing."""
         return Project(value=self.value.project)
+
+    @described.field
+    async def manifest(self, info: Info) -> "Manifest":
+        """The state its manifest was in: a broken one is shown as what it was. One parse, the first time."""
+        at = await manifests.at_commit(info.context, self.value)
+        return Manifest(project=self.value.project, at=at)
 
     @described.field
     async def artifact(self, info: Info, name: str) -> "Artifact | None":
@@ -269,4 +275,5 @@ class Comparison:
 
 # The nouns speak of each other: these are needed only once a request is answered.
 from app.schema.artifact import Artifact, ArtifactConnection, ArtifactEdge, ArtifactFilter  # noqa: E402
+from app.schema.manifest import Manifest  # noqa: E402
 from app.schema.project import Project  # noqa: E402

@@ -112,7 +112,7 @@ class Project(Node):
 
         at: The revision, `HEAD` when left out.
         """
-        found = await commits.at(info.context, self.value, at or HEAD)
+        found = await commits.at(info.context, self.value, HEAD if at is None else at)
         return Commit(value=found) if found else None
 
     @described.field

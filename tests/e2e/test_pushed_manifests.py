@@ -55,9 +55,9 @@ BROKEN = {
     "nan": (b"a:\n  b: .nan\n", None, 2),
     "binary": (bytes(range(256)) * 4, None, None),
     "not UTF-8": (b"a:\n  b: \xff\n", None, 2),
-    "2 MiB": (b"a:\n  b: " + b"x" * 2 * 1024 * 1024 + b"\n", None, None),
+    "9 MiB": (b"a:\n  b: " + b"x" * 9 * 1024 * 1024 + b"\n", None, None),
     "40 deep": (b"a: " + b"{a: " * 40 + b"1" + b"}" * 40 + b"\n", None, 1),
-    "5001 entries": (b"".join(b"e%d: {}\n" % number for number in range(5001)), None, None),
+    "20001 entries": (b"".join(b"e%d: {}\n" % number for number in range(20_001)), None, None),
     "merge key": (b"a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", None, None),
 }
 

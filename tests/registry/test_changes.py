@@ -12,7 +12,6 @@ from app.registry.changes import (
     PatchEntry,
     PutEntry,
     RenameEntry,
-    RestoreEntry,
     SettleObject,
     merge_patch,
     plan,
@@ -112,7 +111,6 @@ def test_a_rename_makes_room_for_another() -> None:
         PatchEntry("a", {}),
         PatchEntry("a", {"x": 1, "z": None}),
         RenameEntry("a", "a"),
-        RestoreEntry("a", b"", entry_from("a", {"x": 1, "y": [1]})),
         SettleObject(SHA, 5),
     ],
 )

@@ -1,8 +1,6 @@
 """Which commits touched a manifest or an entry: `git log -- path`, and the same for one entry."""
 
-import random
-import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +10,14 @@ from app.registry.lineage import Lineage, Reading
 from app.registry.manifests import Manifests
 from app.registry.model import Artifact, Change, ChangeKind
 from app.registry.offload import Offload
+from app.registry.stored_lineage import from_bytes, to_bytes
 from app.stores.cache.memory import MemoryCache
-from app.stores.git.hosted import HostedGit
+from app.stores.git.hosted import DiskRepository
 from app.stores.git.memory import MemoryGit, MemoryRepository
 from app.stores.ports import Repository
 from tests.support.domain import Desk, force, graft, put
 from tests.support.git import git
-
-PATH = "artifacts.yml"
+from tests.support.histories import PATH, History, shadow, write
 
 
 def nothing() -> None:
@@ -87,40 +85,48 @@ def test_a_change_of_the_file_s_kind_is_a_change() -> None:
     assert log(repository, second) == [second, first]
 
 
-def random_history(seed: int, commits: int) -> bytes:
-    """A `git fast-import` stream of merges, reverts and deletions, some of them in the same second."""
-    dice = random.Random(seed)  # noqa: S311 - the same graph every time
-    lines: list[str] = []
-    texts: list[str | None] = []
-    for number in range(1, commits + 1):
-        parents = sorted(dice.sample(range(1, number), min(number - 1, dice.choice([1, 1, 1, 2, 2, 3]))), reverse=True)
-        recent = [parent for parent in parents if parent > number - 8] or parents[:1]
-        inherited = texts[recent[0] - 1] if recent else None
-        text = dice.choice([inherited, inherited, None, *(texts[parent - 1] for parent in recent), "1", "2", "3"])
-        texts.append(text)
-        message = f"{number}\n"
-        lines += [f"commit refs/heads/b{number}", f"mark :{number}"]
-        lines += [
-            f"committer G <g@example.org> {1_000_000_000 + number // 2} +0000",
-            f"data {len(message)}",
-            message[:-1],
-        ]
-        lines += [f"{'merge' if place else 'from'} :{parent}" for place, parent in enumerate(recent)]
-        lines += ["deleteall", "M 100644 inline readme", f"data {len(message)}", message[:-1]]
-        lines += [f"M 100644 inline {PATH}", f"data {len(text)}", text] if text is not None else []
-    return "\n".join([*lines, "done", ""]).encode()
+@pytest.fixture(scope="module", params=range(6))
+def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """A random history of sixty commits, with a branch at each."""
+    path = tmp_path_factory.mktemp("people") / "p.git"
+    git("init", "--quiet", "--bare", path)
+    return write(path, request.param, 60)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_history_is_listed_as_the_stock_client_lists_it(tmp_path: Path, seed: int) -> None:
-    git("init", "--quiet", "--bare", tmp_path / "p.git")
-    command = ["git", "-C", str(tmp_path / "p.git"), "fast-import", "--quiet", "--done"]
-    subprocess.run(command, input=random_history(seed, 60), check=True, capture_output=True)
-    repository = HostedGit(tmp_path).repository("p")
-    heads = sorted(repository.refs().heads.items())[::9]
-    assert heads
-    for _, head in heads:
-        assert log(repository, head) == git("log", "--format=%H", head, "--", PATH, at=tmp_path / "p.git").split()
+def of_people(history: History) -> Iterator[tuple[str, Reading]]:
+    """Some of the branches, asked in turn of one lineage that grows by each."""
+    repository, lineage = DiskRepository(history.path), Lineage()
+    manifests = Manifests(MemoryGit(), MemoryCache(), Offload(1))
+    for branch in history.branches[::-7]:
+        head = repository.head(branch) or ""
+        lineage.graph.add(list(repository.trace(PATH, head, lineage.graph, lineage.graph.tips)))
+        yield head, Reading(lineage, manifests, repository, nothing)
+
+
+def test_any_history_is_listed_as_the_stock_client_lists_it(people: History) -> None:
+    for head, found in of_people(people):
+        assert list(found.of_manifest(head)) == people.log(head)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c/d", "e f"])
+def test_any_history_of_an_entry_is_that_of_a_file_with_nothing_else_in_it(people: History, name: str) -> None:
+    for head, found in of_people(people):
+        assert list(found.of_entry(head, name)) == people.log(head, shadow(name))
+
+
+def test_any_commit_serves_what_it_was_made_to_serve(people: History) -> None:
+    *_, (_, found) = of_people(people)
+    for oid in [oid for oid in people.snapshots if oid in found.lineage.graph]:
+        served = {name: found.entry(oid, name) for name in ("a", "b", "c/d", "e f")}
+        assert {name: one.entry for name, one in served.items() if one} == people.snapshots[oid].served
+
+
+def test_a_stored_lineage_answers_as_the_one_it_was_made_of(people: History) -> None:
+    for head, found in of_people(people):
+        expected = list(found.of_entry(head, "a"))
+        recalled = Reading(from_bytes(to_bytes(found.lineage)), found.manifests, None, nothing)
+        assert list(recalled.of_manifest(head)) == people.log(head)
+        assert list(recalled.of_entry(head, "a")) == expected
 
 
 # ── One entry ────────────────────────────────────────────────────────────────────────────────
@@ -240,6 +246,21 @@ async def test_a_broken_commit_serves_the_last_good_manifest(desk: Desk) -> None
     desk.push("a: {x: 1}\n")
     broken = desk.push("a: [\n")
     assert list((await desk.registry.history.manifest(await commit(desk, broken))).entries) == ["a"]
+
+
+@pytest.mark.parametrize("back", [0, 1, 20, 21, 29])
+async def test_a_commit_may_be_named_by_how_far_back_it_is(desk: Desk, back: int) -> None:
+    for number in range(30):
+        await desk.put("a", x=number)
+    found = await desk.registry.history.at(desk.project, f"main~{back}")
+    assert found
+    assert found.oid == desk.log()[back]
+
+
+@pytest.mark.parametrize("back", [5, 50, 999_999])
+async def test_nothing_is_further_back_than_the_first_commit(desk: Desk, back: int) -> None:
+    await desk.put("a")
+    assert await desk.registry.history.at(desk.project, f"main~{back}") is None
 
 
 @pytest.mark.parametrize("oid", ["0" * 40, "", "HEAD", "../../etc/passwd", "a\nb", "\ud800"])

@@ -252,8 +252,8 @@ def test_an_entry_that_refers_to_itself_is_written_anew() -> None:
         (Put("a", {"type": 1}), Code.BAD_FIELD),
         (Restore("x", b"y: {}\n"), Code.ENTRY_MISSING),
         (Restore("x", b"["), Code.SYNTAX),
-        (Put("x", {"v": ["x"] * 60_000}), Code.TOO_MANY_NODES),
-        (Put("x", {"v": "x" * (1 << 20)}), Code.TOO_LARGE),
+        (Put("x", {"v": ["x"] * 500_000}), Code.TOO_MANY_NODES),
+        (Put("x", {"v": "x" * (8 << 20)}), Code.TOO_LARGE),
     ],
 )
 def test_an_edit_that_cannot_be_made_is_refused_with_a_code(one: Edit, code: Code) -> None:

@@ -36,8 +36,8 @@ async def test_an_entry_shared_by_an_anchor_is_refused_by_name(desk: Desk) -> No
     assert desk.text() == text
 
 
-async def test_a_file_that_would_grow_beyond_a_mebibyte_is_refused(desk: Desk) -> None:
-    filler = "".join(f"e{number}: {{x: {'y' * 1000}}}\n" for number in range(1020))
+async def test_a_file_that_would_grow_beyond_eight_mebibytes_is_refused(desk: Desk) -> None:
+    filler = "".join(f"e{number}: {{x: {'y' * 10_000}}}\n" for number in range(837))
     desk.push(filler)
     await desk.follow()
     with pytest.raises(InvalidInputError, match="bytes"):
@@ -45,10 +45,10 @@ async def test_a_file_that_would_grow_beyond_a_mebibyte_is_refused(desk: Desk) -
     assert desk.text() == filler
 
 
-async def test_more_than_5000_entries_are_refused(desk: Desk) -> None:
-    desk.push("".join(f"e{number}: {{}}\n" for number in range(5000)))
+async def test_more_than_20000_entries_are_refused(desk: Desk) -> None:
+    desk.push("".join(f"e{number}: {{}}\n" for number in range(20_000)))
     await desk.follow()
-    with pytest.raises(InvalidInputError, match="5000"):
+    with pytest.raises(InvalidInputError, match="20000"):
         await desk.put("more")
 
 

@@ -229,7 +229,7 @@ async def test_a_manifest_that_is_a_link_is_broken_and_not_followed(desk: Desk) 
 
 
 async def test_a_file_that_is_too_large_is_broken(desk: Desk) -> None:
-    desk.push("# " + "x" * (1 << 20))
+    desk.push("# " + "x" * (8 << 20))
     await desk.follow()
     assert [one.code for one in (await desk.branch()).at.problems] == ["TOO_LARGE"]
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from app.registry import lanes, writing
+from app.registry.artifacts import WriteRequest
 from app.registry.changes import DeleteEntry, RenameEntry
 from app.registry.errors import (
+    ConflictError,
     ContentionError,
     InvalidInputError,
     ManifestBrokenError,
@@ -88,6 +90,33 @@ async def test_a_restore_brings_back_the_very_text(desk: Desk) -> None:
     await desk.put("a", x=2)
     await desk.restore("a", before)
     assert desk.text() == "a:\n  x: 1  # as it was\n"
+
+
+async def test_a_restore_brings_back_the_words_also_when_the_values_are_the_same(desk: Desk) -> None:
+    before = desk.push("a:\n  x: 1  # as it was\nb: {}\n")
+    desk.push("a: {x: 1}\nb: {}\n")
+    await desk.follow()
+    assert (await desk.restore("a", before)).changed
+    assert desk.text() == "a:\n  x: 1  # as it was\nb: {}\n"
+    assert not (await desk.restore("a", before)).changed
+
+
+async def test_a_restore_from_a_broken_commit_brings_back_the_last_good_entry(desk: Desk) -> None:
+    desk.push("a:\n  x: 1  # as it was\n")
+    broken = desk.push("a: [\n")
+    desk.push("a: {x: 2}\n")
+    await desk.follow()
+    await desk.restore("a", broken)
+    assert desk.text() == "a:\n  x: 1  # as it was\n"
+
+
+async def test_a_restore_meets_the_same_conflicts_as_any_change(desk: Desk) -> None:
+    before = await desk.put("a", x=1)
+    await desk.put("a", x=2)
+    request = WriteRequest(desk.project.name, None, None, before, None)
+    with pytest.raises(ConflictError) as refused:
+        await desk.registry.artifacts.restore(desk.project, request, "a", before, ADA)
+    assert [one.name for one in refused.value.changes] == ["a"]
 
 
 async def test_a_restore_of_a_deleted_entry_adds_it_again(desk: Desk) -> None:

@@ -109,7 +109,7 @@ class Desk:
     def text(self, revision: str | None = None) -> str:
         """The manifest's text in Git."""
         file = self.repository.file(revision or self.head(), self.project.manifest_path)
-        return self.repository.blob(file.oid, 1 << 21).decode() if file else ""
+        return self.repository.blob(file.oid, 1 << 24).decode() if file else ""
 
     def log(self) -> list[str]:
         """The ids of the default branch's commits, newest first, without the first, empty one."""

@@ -16,6 +16,8 @@ from app.registry.manifest.model import Problem as Problem
 from app.registry.manifest.reader import Document as Document
 from app.registry.manifest.reader import parse as parse
 from app.registry.manifest.reader import read as read
+from app.registry.manifest.sketch import Sketch as Sketch
+from app.registry.manifest.sketch import Step as Step
 from app.registry.manifest.stored import from_json as from_json
 from app.registry.manifest.stored import to_json as to_json
 from app.registry.manifest.writer import Edit as Edit

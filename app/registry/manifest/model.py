@@ -131,11 +131,11 @@ class Manifest:
 class Limits:
     """How much a file may ask of the reader. `expanded` counts nodes with every alias replaced by what it names."""
 
-    bytes: int = 1 << 20
+    bytes: int = 8 << 20
     depth: int = 32
-    nodes: int = 50_000
-    expanded: int = 100_000
-    entries: int = 5_000
+    nodes: int = 500_000
+    expanded: int = 1_000_000
+    entries: int = 20_000
 
 
 DEFAULT_LIMITS = Limits()

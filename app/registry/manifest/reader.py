@@ -7,7 +7,7 @@ entries. An entry of such a list is named by its `name`, or else its `id`, which
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,9 +75,7 @@ def parse(data: bytes, limits: Limits, before: Document | None = None) -> Docume
 
     Raises ManifestRefusedError.
     """
-    text = _decode(data, limits)
-    added = newline_of(text) if text and text[-1] not in BREAKS else ""
-    text += added  # so that the end of the file never decides what a block scalar holds
+    text, added = text_of(data, limits)
     if before and (document := _revised(before, data, text, added, limits)):
         return document
     composed = Composer(text, limits).compose()
@@ -89,7 +87,7 @@ def parse(data: bytes, limits: Limits, before: Document | None = None) -> Docume
     if len(items) > limits.entries:
         place = items[limits.entries].span.place
         raise _refused(Code.TOO_MANY_ENTRIES, f"A manifest has at most {limits.entries} entries.", place)
-    manifest, outline = _manifest(items), composed.outlines.get(id(values))
+    manifest, outline = manifest_of(items), composed.outlines.get(id(values))
     return Document(
         data=data,
         text=text,
@@ -118,33 +116,59 @@ def _is_separable(text: str, composed: Composer) -> bool:
     )
 
 
-def _revised(before: Document, data: bytes, text: str, added: str, limits: Limits) -> Document | None:
-    """The document of `text`, of which only the entries that changed are read; None where all has to be read."""
-    if not before.separable or not before.outline:
-        return None
-    head, tail = _shared(before.text, text)
-    bounds = [*(item.span.place.offset for item in before.items), len(before.text)]
+class Region(NamedTuple):
+    """Where two separable texts differ, in whole entries: those from `first` to `last`, `old`, became `items`."""
+
+    first: int
+    last: int
+    old: tuple[Item, ...]
+    items: tuple[Item, ...]
+    manifest: Manifest
+    lines: int
+    nodes: int
+
+
+def compare(before: str, starts: Sequence[int], text: str, limits: Limits) -> Region | None:
+    """What is new in `text`, of whose predecessor each entry begins at one of `starts`; None where all has to be read.
+
+    `lines` and `nodes` are how many more there are. Items stand at their places in the region, not in the text.
+    """
+    head, tail = _shared(before, text)
+    bounds = [*starts, len(before)]
     first = bisect_left(bounds, head) - 1  # a line put at the start of an entry may belong to the one before
-    last = bisect_left(bounds, len(before.text) - tail)
+    last = bisect_left(bounds, len(before) - tail)
     if first < 0:
         return None
-    old = before.text[bounds[first] : bounds[last]]
-    new = text[bounds[first] : len(text) - (len(before.text) - bounds[last])]
+    old = before[bounds[first] : bounds[last]]
+    new = text[bounds[first] : len(text) - (len(before) - bounds[last])]
     try:
         was, now = Composer(old, limits).compose(), Composer(new, limits).compose()
     except ManifestRefusedError:
         return None
     if not new.endswith("\n") or not _is_separable(new, now) or now.root_place.offset or WRAPPER in now.root:
         return None
-    there = before.items[first].span.place
-    fresh = [_moved(item, there.offset, there.line) for item in _items(now.root, now)]
-    shift = (len(text) - len(before.text), new.count("\n") - old.count("\n"))
-    items = (*before.items[:first], *fresh, *(_moved(item, *shift) for item in before.items[last:]))
-    read_anew, known = _manifest(tuple(fresh)), before.manifest.entries
-    if read_anew.problems:
+    items = tuple(_items(now.root, now))
+    manifest = manifest_of(items)
+    if manifest.problems:
         return None
-    entries = {name: read_anew.entries.get(name) or known[name] for name in (item.name or "" for item in items)}
-    nodes = before.nodes - was.nodes + now.nodes
+    lines, nodes = new.count("\n") - old.count("\n"), now.nodes - was.nodes
+    return Region(first, last, tuple(_items(was.root, was)), items, manifest, lines, nodes)
+
+
+def _revised(before: Document, data: bytes, text: str, added: str, limits: Limits) -> Document | None:
+    """The document of `text`, of which only the entries that changed are read; None where all has to be read."""
+    if not before.separable or not before.outline:
+        return None
+    region = compare(before.text, [item.span.place.offset for item in before.items], text, limits)
+    if region is None:
+        return None
+    first, last, known = region.first, region.last, before.manifest.entries
+    there = before.items[first].span.place
+    fresh = [_moved(item, there.offset, there.line) for item in region.items]
+    shift = (len(text) - len(before.text), region.lines)
+    items = (*before.items[:first], *fresh, *(_moved(item, *shift) for item in before.items[last:]))
+    entries = {name: region.manifest.entries.get(name) or known[name] for name in (item.name or "" for item in items)}
+    nodes = before.nodes + region.nodes
     if len(entries) < len(items) or len(items) > limits.entries or nodes > limits.nodes:
         return None
     end = items[-1].span.end
@@ -179,6 +203,13 @@ def _moved(item: Item, characters: int, lines: int) -> Item:
     place = Place(offset + characters, line + lines, column)
     span = Span(key, place, key_end + characters, start + characters, end + characters)
     return Item(item.name, item.value, span, item.named_by, {})
+
+
+def text_of(data: bytes, limits: Limits) -> tuple[str, str]:
+    """The text of a file without BOM, and the line break that was added at its end. Raises ManifestRefusedError."""
+    text = _decode(data, limits)
+    added = newline_of(text) if text and text[-1] not in BREAKS else ""
+    return text + added, added  # so that the end of the file never decides what a block scalar holds
 
 
 def _decode(data: bytes, limits: Limits) -> str:
@@ -240,7 +271,8 @@ def _identified(value: JSON, composed: Composer) -> JSON:
     return value if text is None else {**value, "dataObjectId": text}
 
 
-def _manifest(items: tuple[Item, ...]) -> Manifest:
+def manifest_of(items: tuple[Item, ...]) -> Manifest:
+    """What items say. Raises ManifestRefusedError when two have one name."""
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     seen: dict[str, Place] = {}

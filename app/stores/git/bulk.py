@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from dulwich.object_format import SHA1
 from dulwich.objects import RawObjectID
@@ -32,7 +33,7 @@ class HeldObjects:
         sha = RawObjectID(bytes.fromhex(oid))
         try:
             located = self._objects.packs.locate(sha)
-            return self._open(*located[:2]).find(sha, located[2]) if located else self._objects.find(oid)
+            return self._open(*located[:2]).find(located[2]) if located else self._objects.find(oid)
         except (PackFileDisappeared, FileNotFoundError):
             return self._objects.find(oid)
         except GARBLED as error:
@@ -45,34 +46,48 @@ class HeldObjects:
         return self._packs[path]
 
 
+class _Measured(NamedTuple):
+    """What the headers of a chain of deltas say: the kind, and in bytes the size, the most on the way, the sum."""
+
+    kind: bytes
+    size: int
+    largest: int
+    together: int
+
+
 class _OpenPack:
-    """One pack, and what the headers of its entries say: kind, and the peak and the sum of inflating them, in bytes."""
+    """One pack, and what the headers of its entries say."""
 
     def __init__(self, pack: Pack, descriptor: int, index: PackIndex) -> None:
         self._pack = pack
         self._descriptor = descriptor
         self._index = index
-        self._known: dict[int, tuple[bytes, int, int]] = {}
+        self._known: dict[int, _Measured] = {}
 
-    def find(self, sha: RawObjectID, offset: int) -> Found:
-        size = step_at(self._descriptor, self._index, offset).size
-        kind, largest, together = self._known.get(offset) or self._measure(offset)
-        return Found(kind, size, max(largest, together), lambda: self._pack.get_raw(sha)[1])
+    def find(self, offset: int) -> Found:
+        """The entry at an offset. Raises one of GARBLED."""
+        kind, size, largest, together = self._known.get(offset) or self._measure(offset)
+        return Found(kind, size, max(largest, together), lambda: self._load(offset))
 
-    def _measure(self, offset: int) -> tuple[bytes, int, int]:
+    def _load(self, offset: int) -> bytes:
+        kind, entry = self._pack.data.get_object_at(offset)
+        _, chunks = self._pack.resolve_object(offset, kind, entry)
+        return b"".join(chunks)  # type: ignore[arg-type]  # chunks of bytes, as Pack.get_raw has it
+
+    def _measure(self, offset: int) -> _Measured:
         """Walks a chain of deltas down to what is known, and remembers every step on the way back."""
         chain: list[tuple[int, Step]] = []
         while offset not in self._known:
             step = step_at(self._descriptor, self._index, offset)
             if step.kind is not None:
-                self._known[offset] = (step.kind, step.size, step.stored)
+                self._known[offset] = _Measured(step.kind, step.size, 0, step.stored)
                 break
             chain.append((offset, step))
             if len(chain) > LONGEST_CHAIN:
                 raise ValueError("its chain of deltas does not end")
             offset = step.base
-        kind, largest, together = self._known[offset]
+        below = self._known[offset]
         for at, step in reversed(chain):
-            largest, together = max(largest, step.source, step.size), together + step.stored
-            self._known[at] = (kind, largest, together)
-        return kind, largest, together
+            largest = max(below.largest, step.source, step.size)
+            below = self._known[at] = _Measured(below.kind, step.size, largest, below.together + step.stored)
+        return below
