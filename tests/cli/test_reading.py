@@ -151,6 +151,13 @@ def test_log_lists_the_newest_commits_and_says_that_there_are_older_ones(team: W
     assert ran.err == "These are the newest 2; ask for more with --limit.\n"
 
 
+def test_the_json_of_a_log_has_changes_only_when_they_were_asked_for(team: Work) -> None:
+    (plain,) = call(team.server.url, "log", team.name, "--json", "-n", "1").json
+    (told,) = call(team.server.url, "log", team.name, "--json", "-n", "1", "--changes").json
+    assert set(plain) == {"oid", "abbreviatedOid", "headline", "message", "author", "parents"}
+    assert set(told) == {*plain, "changes"}
+
+
 def test_log_tells_all_a_commit_did_however_much_it_was(bulk: Work) -> None:
     newest = call(bulk.server.url, "log", bulk.name, "-p", "--json").json[0]
     assert [change["name"] for change in newest["changes"]] == MANY

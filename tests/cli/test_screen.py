@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from app.remote.screen import printable
 from tests.support.api import Work, eventually, new_project
-from tests.support.cli import PROGRAM, run, run_on_terminal
+from tests.support.cli import PROGRAM, call, run, run_on_terminal
 from tests.support.git import PERSON, clone, git
 from tests.support.server import Server
 
@@ -101,6 +101,17 @@ def test_a_long_id_is_cut_on_a_terminal_and_whole_in_a_pipe(work: Work) -> None:
     work.put("entry", dataObjectId=identity)
     assert "sha256:abababababababab…" in run_on_terminal(work.server.url, "ls", work.name)
     assert identity in run(work.server.url, "ls", work.name).out
+
+
+def test_a_long_value_stays_on_its_line_in_a_pipe(work: Work) -> None:
+    work.put("entry", description="word " * 100)
+    assert f'      + /description  "{"word " * 100}"\n' in run(work.server.url, "log", work.name, "entry").out
+
+
+def test_every_table_begins_empty(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "─" in call(shared_server.url, "ls", "demo").out
+    assert re.search(r"topic-training-data.* 123", call(shared_server.url, "ls", "demo", "--name", "topic*").out)
 
 
 def test_a_terminal_that_is_not_unicode_gets_escapes(work: Work) -> None:
