@@ -58,9 +58,10 @@ def ls(  # noqa: PLR0913  one for each option
 ) -> None:
     """List projects, a project's artifacts, or its branches."""
     wanted = _filter(name, kind, label, meta, text)
-    if project is None and (wanted or branches or branch or at):
+    narrowed = wanted is not None or branch is not None or at is not None
+    if project is None and (narrowed or branches):
         raise typer.BadParameter("Name a project to look into.", param_hint="PROJECT")
-    if branches and (wanted or branch or at):
+    if branches and narrowed:
         raise typer.BadParameter("It lists every branch; leave the other conditions out.", param_hint="--branches")
     with _asking(server) as client:
         if project is None:

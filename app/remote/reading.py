@@ -103,7 +103,7 @@ def history(client: Client, place: Place, limit: int, *, changes: bool) -> Page[
         return _read(client, Page[LoggedCommit], found, "history")
 
     page = _whole(turn, limit)
-    return page.model_copy(update={"nodes": tuple(_complete(client, place, commit) for commit in page.nodes)})
+    return page.model_copy(update={"nodes": tuple(_complete(client, place.project, commit) for commit in page.nodes)})
 
 
 def ancestry(client: Client, place: Place, limit: int, *, changes: bool) -> Page[LoggedCommit]:
@@ -112,7 +112,7 @@ def ancestry(client: Client, place: Place, limit: int, *, changes: bool) -> Page
     def turn(_: int, after: str | None) -> Page[LoggedCommit]:
         here = Place(place.project, at=after or place.at)
         found = _at(client, here, here.document(queries.LOGGED_COMMIT, "$changes: Boolean!"), changes=changes)
-        commit = _complete(client, place, _read(client, LoggedCommit, found))
+        commit = _complete(client, place.project, _read(client, LoggedCommit, found))
         parent = next(iter(commit.parents), None)
         return Page(nodes=(commit,), page_info=PageInfo(has_next_page=parent is not None, end_cursor=parent))
 
@@ -124,28 +124,35 @@ def comparison(client: Client, project: str, base: str, head: str, artifact_name
     found: list[Comparison] = []
 
     def turn(first: int, after: str | None) -> Page[Change]:
-        data = client.ask(queries.COMPARISON, project=project, base=base, head=head, first=first, after=after)
+        sides = {"base": found[0].base.oid, "head": found[0].head.oid} if found else {"base": base, "head": head}
+        data = client.ask(queries.COMPARISON, project=project, **sides, first=first, after=after)
         answer = _project(client, data, project)
-        for side, revision in (("base", base), ("head", head)):
+        for side, revision in sides.items():
             if answer.get(side) is None:
                 raise _no_place(client, Place(project, at=revision))
         found.append(_read(client, Comparison, answer, "comparison"))
         return found[-1].changes
 
     changes = _whole(turn)
-    if artifact_name is not None:
-        changes = changes.model_copy(update={"nodes": tuple(one for one in changes.nodes if one.name == artifact_name)})
-        names = [one.name for one in artifacts(client, Place(project, at=head)).nodes] if not changes.nodes else []
-        if not changes.nodes and artifact_name not in names:
-            raise NotThereError(f"artifact {artifact_name} in {project} at {base} or {head}", artifact_name, names)
-    return found[0].model_copy(update={"changes": changes})
+    whole = found[0].model_copy(update={"changes": changes})
+    return whole if artifact_name is None else _of_artifact(client, project, whole, artifact_name)
 
 
-def _complete(client: Client, place: Place, commit: LoggedCommit) -> LoggedCommit:
+def _of_artifact(client: Client, project: str, compared: Comparison, name: str) -> Comparison:
+    """What differs of one artifact. Raises NotThereError when neither commit has it."""
+    nodes = tuple(one for one in compared.changes.nodes if one.name == name)
+    if not nodes:  # then both commits have it, or neither
+        names = [one.name for one in artifacts(client, Place(project, at=compared.head.oid)).nodes]
+        if name not in names:
+            raise NotThereError(f"artifact {name} in {project} at either revision", name, names)
+    return compared.model_copy(update={"changes": compared.changes.model_copy(update={"nodes": nodes})})
+
+
+def _complete(client: Client, project: str, commit: LoggedCommit) -> LoggedCommit:
     """The commit with all its changes, where the first page of them was not all."""
     if commit.changes is None or not commit.changes.page_info.has_next_page:
         return commit
-    here = Place(place.project, at=commit.oid)
+    here = Place(project, at=commit.oid)
     document = here.document(queries.COMMIT_CHANGES, "$first: Int!", "$after: String")
 
     def turn(first: int, after: str | None) -> Page[Change]:
