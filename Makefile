@@ -38,6 +38,7 @@ format: setup
 bench: setup
 	$(BIN)/python bench/commits.py
 	$(BIN)/python bench/lookups.py
+	$(BIN)/python bench/search.py
 
 lock:
 	$(PYTHON) scripts/lock.py

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-READY_SECONDS = 30
+READY_SECONDS = 120
 STOP_SECONDS = 15
 BATCH = 100  # changes in one mutation
 

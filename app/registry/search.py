@@ -118,10 +118,10 @@ class Between:
         above, least, below, most = self.above, self.least, self.below, self.most
         return [one for one in there if isinstance(one, NUMBERS) and above < one < below and least <= one <= most]
 
-    def part_of(self, numbers: Sequence[float]) -> Sequence[float]:
-        """Those of some numbers that are sorted."""
+    def part_of(self, numbers: Sequence[float]) -> slice:
+        """Where they stand in some numbers that are sorted."""
         begin = max(bisect_right(numbers, self.above), bisect_left(numbers, self.least))
-        return numbers[begin : min(bisect_left(numbers, self.below), bisect_right(numbers, self.most))]
+        return slice(begin, min(bisect_left(numbers, self.below), bisect_right(numbers, self.most)))
 
 
 def glob(pattern: str | None) -> Callable[[str], bool]:
@@ -206,11 +206,12 @@ def _on_metadata(wanted: MetadataFilter, where: tuple[str, ...]) -> Iterator[Con
     if wanted.eq is not MISSING:
         value = _frozen(wanted.eq, (*where, "eq"))
         among = frozenset([value]) if among is None or value in among else frozenset()
-    parts = _parts(wanted, (*where, "contains"))
-    choices = (*_bounds(wanted), *map(_containing, parts))
+    part = MISSING if wanted.contains is MISSING else _frozen(wanted.contains, (*where, "contains"))
+    pairs = part[1:] if isinstance(part, tuple) and part[0] is OBJECT else ()
+    choices = (*_bounds(wanted), *_containing(part, pairs))
     if wanted.exists is not False:
         yield Condition(column, among, choices)
-        for key, value in parts[1:] if parts[:1] == (OBJECT,) else ():
+        for key, value in pairs:
             yield Condition((*column, key), frozenset([value]))  # follows from the above, and is but a look-up
     elif among is None and not choices:
         yield Condition(column, absent=True)
@@ -224,18 +225,16 @@ def _bounds(wanted: MetadataFilter) -> Iterator[Choice]:
         yield Between(*(nowhere if bound is None else bound for bound, nowhere in bounds))
 
 
-def _parts(wanted: MetadataFilter, where: tuple[str, ...]) -> tuple[Value, ...]:
-    """What a value has to contain: for an object that it is one, and each of the pairs."""
-    if wanted.contains is MISSING:
-        return ()
-    part = _frozen(wanted.contains, where)
-    return part if isinstance(part, tuple) and part[0] is OBJECT else (part,)
+def _containing(part: Value, pairs: tuple[Value, ...]) -> Iterator[Choice]:
+    """Texts with a text in them, lists with an element, objects with some pairs, or any when the pairs are none."""
+    if pairs:
+        yield from (_holding(tuple, pair) for pair in pairs)
+    elif part is not MISSING:
+        yield _holding((str, tuple) if isinstance(part, str) else tuple, OBJECT if part == (OBJECT,) else part)
 
 
-def _containing(part: Value) -> Choice:
-    """Texts with a text in them, lists with an element, objects with a pair."""
-    holders = (str, tuple) if isinstance(part, str) else tuple
-    return lambda there: [one for one in there if isinstance(one, holders) and part in one]
+def _holding(kinds: Any, item: Value) -> Choice:
+    return lambda there: [one for one in there if isinstance(one, kinds) and item in one]
 
 
 def _frozen(value: Any, where: tuple[str, ...]) -> Value:

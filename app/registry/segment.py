@@ -19,7 +19,7 @@ LENGTH = 512
 """Entries of a run, on average."""
 POWERS = tuple(1 << number for number in range(2 * LENGTH))
 SPARSE = 2
-"""From one entry in so many on, it pays to look only at the values of the entries that are left."""
+"""With so many times more values than entries that are left, it pays to look only at the values of those."""
 
 Table = Mapping[Value, int]
 NOTHING: Table = {}
@@ -29,12 +29,12 @@ NOTHING: Table = {}
 class Run:
     """Entries by name, and for each column and value the bits of those that have it: bit 0 is the first entry.
 
-    `numbers` are those in each column, from the least to the greatest.
+    `numbers` has those of each column from the least to the greatest, and their bits in that order.
     """
 
     entries: tuple[Entry, ...]
     tables: Mapping[Column, Table]
-    numbers: Mapping[Column, Sequence[float]]
+    numbers: Mapping[Column, tuple[Sequence[float], Sequence[int]]]
 
     @classmethod
     def of(cls, entries: tuple[Entry, ...]) -> "Run":
@@ -48,8 +48,7 @@ class Run:
                     tables[column] = {value: bit}
                 else:
                     table[value] = table[value] | bit if value in table else bit
-        numbers = {column: sorted(one for one in table if isinstance(one, NUMBERS)) for column, table in tables.items()}
-        return cls(entries, tables, {column: held for column, held in numbers.items() if held})
+        return cls(entries, tables, {column: held for column, table in tables.items() if (held := _numbers(table))})
 
     def matching(self, conditions: Iterable[Condition]) -> int:
         """The entries that fulfil all conditions."""
@@ -66,17 +65,19 @@ class Run:
 
     def _fulfilling(self, condition: Condition, found: int) -> int:
         """The entries of `found` that have a value the condition is for; others that have one may be among them."""
+        match condition.among, condition.choices:
+            case None, (Between() as between,):
+                numbers, having = self.numbers.get(condition.column, ((), ()))
+                return union(having[between.part_of(numbers)])
         table = self.tables.get(condition.column, NOTHING)
         return union(map(table.__getitem__, condition.chosen(self._candidates(condition, table, found))))
 
     def _candidates(self, condition: Condition, table: Table, found: int) -> Iterable[Value]:
         """Those values of the condition's column that are worth looking at."""
-        among, first = condition.among, next(iter(condition.choices), None)
+        among = condition.among
         if among is not None:
             return [one for one in among if one in table] if len(among) < len(table) else among.intersection(table)
-        if isinstance(first, Between):
-            return first.part_of(self.numbers.get(condition.column, ()))
-        if first and found.bit_count() * SPARSE < len(self.entries):
+        if condition.choices and found.bit_count() * SPARSE < len(table):
             return [value for value, having in table.items() if having & found]
         return table
 
@@ -106,6 +107,11 @@ def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             begin = number
     if entries:
         yield entries[begin:]
+
+
+def _numbers(table: Table) -> tuple[Sequence[float], Sequence[int]] | None:
+    numbers = sorted(one for one in table if isinstance(one, NUMBERS))
+    return (numbers, [table[one] for one in numbers]) if numbers else None
 
 
 def _powers(count: int) -> Iterable[int]:

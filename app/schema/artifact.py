@@ -178,6 +178,8 @@ class LabelFilter:
 class MetadataFilter:
     """Conditions on one value of the metadata; all that are given must hold. Numbers compare as numbers.
 
+    A path alone asks that there is a value.
+
     path: Where the value stands: `config.type`, or the pointer `/config/type`. Through a list, any element will do.
     eq: The value is this one; null looks for a null.
     in_: The value is one of these.
@@ -222,7 +224,7 @@ class ArtifactFilter:
     name: The entry's name.
     type: The entry's type is one of these.
     label: The entry carries this label.
-    object_state: The bytes it pins are in one of these states.
+    object_state: The bytes it pins are in one of these states; READY may be 15 minutes old.
     metadata: Conditions on its metadata; all must hold.
     text: Text in the name or the description, whatever its case.
     """

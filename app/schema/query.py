@@ -74,9 +74,9 @@ class Query:
 
     @described.field
     async def data_object(self, info: Info, id: strawberry.ID) -> DataObject | None:  # noqa: A002 (the schema's word)
-        """Everything on branch heads that carries this dataObjectId; null when nothing does. 123 and "123" are one.
+        """Everything on branch heads that carries this dataObjectId; null when nothing does. No round trip.
 
-        id: The dataObjectId, exactly as the manifests have it.
+        id: The dataObjectId as the manifests have it: 7 and "7" are one, 007 is another.
         """
         found = await artifacts.with_data_object_id(info.context, id)
         return DataObject(id=id, found=found) if found else None
@@ -89,7 +89,10 @@ class Query:
         after: str | None = None,
         filter: ArtifactFilter | None = None,  # noqa: A002 (the schema's word)
     ) -> ArtifactConnection:
-        """Search over every project you may read; default branches unless the filter names others.
+        """Search over every project you may read; default branches unless the filter names others. No round trip.
+
+        Ordered by project, branch and name; cursors hold through writes and deletions. The first search after a start
+        indexes everything that branches hold, the next ones what has changed.
 
         first: How many, 20 when left out; more than `Registry.limits.pageSize` is an error.
         after: The cursor of the artifact before the page; the page begins at the start when left out.
