@@ -1,18 +1,19 @@
 """The search over everything: what it sees and when, and what it costs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from app.registry import index
 from app.registry.changes import DeleteEntry
 from app.registry.index import Hits, Part
-from app.registry.manifest import Manifest, entry_from
+from app.registry.manifest import Entry, Manifest, entry_from
 from app.registry.model import Branch, ManifestAt, ManifestState, ObjectState, Project
 from app.registry.registry import Registry
 from app.registry.search import ArtifactFilter, MetadataFilter
-from app.registry.segment import Run
+from app.registry.segment import Run, Segment, segment
 from app.resolvers import artifacts
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
@@ -119,17 +120,22 @@ async def test_a_project_that_cannot_be_read_is_left_out(
 
 
 class Counting:
-    """Counts the runs that are made."""
+    """Counts the segments and the runs that are made."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made = 0
-        of = Run.of
+        self.segments = self.runs = 0
+        run_of = Run.of
 
-        def counted(entries: Sequence[object]) -> Run:
-            self.made += 1
-            return of(tuple(entries))  # type: ignore[arg-type]
+        def counted_segment(entries: Iterable[Entry], of: Callable[[tuple[Entry, ...]], Run]) -> Segment:
+            self.segments += 1
+            return segment(entries, of)
 
-        monkeypatch.setattr(Run, "of", counted)
+        def counted_run(entries: tuple[Entry, ...]) -> Run:
+            self.runs += 1
+            return run_of(entries)
+
+        monkeypatch.setattr(index, "segment", counted_segment)
+        monkeypatch.setattr(Run, "of", counted_run)
 
 
 async def test_searches_that_come_together_make_a_segment_once(
@@ -140,7 +146,7 @@ async def test_searches_that_come_together_make_a_segment_once(
     counting = Counting(monkeypatch)
     answers = await asyncio.gather(*(found(registry) for _ in range(5)))
     assert [len(answer) for answer in answers] == [4] * 5
-    assert counting.made == 1
+    assert counting.segments == 1
 
 
 async def test_a_search_reads_only_what_has_changed(
@@ -152,10 +158,10 @@ async def test_a_search_reads_only_what_has_changed(
     await found(registry)
     counting = Counting(monkeypatch)
     await found(registry)
-    assert counting.made == 0
+    assert counting.segments == 0
     await other.put("c")
     await found(registry)
-    assert counting.made == 1
+    assert counting.segments == 1
 
 
 async def test_an_edit_of_a_large_manifest_makes_one_run_anew(
@@ -168,7 +174,7 @@ async def test_an_edit_of_a_large_manifest_makes_one_run_anew(
     counting = Counting(monkeypatch)
     await desk.put("entry-0200", rows=-2)
     assert len(await found(registry, ArtifactFilter(metadata=(MetadataFilter("rows", lt=0),)))) == 2
-    assert counting.made == 1
+    assert (counting.segments, counting.runs) == (1, 1)
 
 
 async def test_what_no_head_serves_is_dropped(desk: Desk, registry: Registry) -> None:

@@ -116,6 +116,12 @@ HOLDING: list[tuple[str, dict[str, Any]]] = [
     ("columns", {"contains": {"name": "id"}}),
     ("config.missing", {"exists": False}),
     ("config.type", {}),
+    ("config.depth", {"eq": 3, "among": [1, 3]}),
+    ("config", {"contains": {"depth": 3.0, "on": True}}),
+    ("columns", {"eq": [{"size": 4.0, "name": "id"}, {"name": "text", "size": 16}]}),
+    ("grid", {"contains": 2}),
+    ("grid", {"contains": [1.0, 2]}),
+    ("config.empty", {"exists": True}),
 ]
 FAILING: list[tuple[str, dict[str, Any]]] = [
     ("config.type", {"eq": "csv"}),
@@ -142,6 +148,13 @@ FAILING: list[tuple[str, dict[str, Any]]] = [
     ("type", {"eq": "model"}),
     ("tags.0", {"eq": "a"}),
     ("config.missing", {}),
+    ("config.depth", {"eq": 3, "among": [1, 2]}),
+    ("config.depth", {"exists": False, "eq": 3}),
+    ("config", {"contains": {"on": 1}}),
+    ("columns", {"contains": {"name": "id", "size": 16}}),
+    ("tags", {"eq": ["b", "a"]}),
+    ("config.empty", {"contains": {}}),
+    ("config", {"contains": ["type", "tsv"]}),
 ]
 
 
@@ -161,10 +174,15 @@ def test_every_condition_has_to_hold() -> None:
     assert not passes(metadata=(fits, not_))
 
 
-@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "/", "/a//b"])
-def test_a_path_with_an_empty_part_is_refused(path: str) -> None:
+@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "/", "/a//b", "/~", "/a~2", "/~/a", "a." * 32 + "a"])
+def test_a_path_that_no_entry_can_have_is_refused(path: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_path(path)
+
+
+def test_a_pointer_unescapes_and_dots_do_not() -> None:
+    assert parse_path("/a~01~1b.c") == ("a~1/b.c",)
+    assert parse_path("a~1.b") == ("a~1", "b")
 
 
 def test_a_filter_reads_alike_in_every_process() -> None:

@@ -1,16 +1,17 @@
 """Segments answer what the plain matcher answers, and share what has not changed."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.registry.facts import METADATA, facts, values
 from app.registry.manifest import Entry, entry_from
 from app.registry.model import ObjectState
-from app.registry.search import MISSING, ArtifactFilter, MetadataFilter, conditions, glob, matcher
+from app.registry.search import ArtifactFilter, Between, MetadataFilter, conditions, glob, matcher
 from app.registry.segment import LENGTH, Run, Segment, bits, segment
 
 words = st.sampled_from(["a", "b", "A", "ab", "ß", "", "1"])
@@ -38,21 +39,23 @@ manifests = st.dictionaries(
     st.builds(lambda one, other: one | other, metadata, reserved),
     max_size=6,
 )
-missing = st.just(MISSING)
-bounds = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
+bounds = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
 paths = st.sampled_from(["a", "b", "a.a", "a.b", "b.a.b", "/c.d", "/a/c.d", "type"])
-metadata_filters = st.builds(
-    MetadataFilter,
-    paths,
-    eq=missing | json_values,
-    among=st.none() | st.lists(json_values, max_size=4),
-    gt=bounds,
-    gte=bounds,
-    lt=bounds,
-    lte=bounds,
-    contains=missing | json_values,
-    exists=st.none() | st.booleans(),
-) | st.builds(MetadataFilter, paths, contains=json_values)
+asked: dict[str, st.SearchStrategy[Any]] = {
+    "eq": json_values,
+    "among": st.lists(json_values, max_size=4),
+    "gt": bounds,
+    "gte": bounds,
+    "lt": bounds,
+    "lte": bounds,
+    "contains": json_values,
+    "exists": st.booleans(),
+}
+alone = st.one_of(*(st.builds(MetadataFilter, paths, **{name: one}) for name, one in asked.items()))
+together = st.builds(
+    lambda path, given_: MetadataFilter(path, **given_), paths, st.fixed_dictionaries({}, optional=asked)
+)
+metadata_filters = alone | together
 filters = st.builds(
     ArtifactFilter,
     name=st.none() | st.sampled_from(["a", "a*", "[!a]*", "?", "*/*", ""]),
@@ -66,8 +69,8 @@ filters = st.builds(
 
 
 def found(held: Segment, wanted: ArtifactFilter) -> list[str]:
-    asked = conditions(wanted)
-    return [run.entries[number].name for run in held for number in bits(run.matching(asked))]
+    every = conditions(wanted)
+    return [run.entries[number].name for run in held for number in bits(run.matching(every))]
 
 
 @given(manifests, filters)
@@ -77,11 +80,12 @@ def test_a_segment_finds_what_the_matcher_lets_through(manifest: dict[str, Any],
     assert found(segment(entries), wanted) == sorted(entry.name for entry in passing)
 
 
+@settings(max_examples=400)
 @given(manifests, metadata_filters)
 def test_one_condition_finds_what_the_matcher_lets_through(manifest: dict[str, Any], wanted: MetadataFilter) -> None:
     entries = [entry_from(name, value) for name, value in manifest.items()]
-    asked = ArtifactFilter(metadata=(wanted,))
-    assert found(segment(entries), asked) == sorted(entry.name for entry in filter(matcher(asked), entries))
+    by_it = ArtifactFilter(metadata=(wanted,))
+    assert found(segment(entries), by_it) == sorted(entry.name for entry in filter(matcher(by_it), entries))
 
 
 @given(metadata)
@@ -90,6 +94,17 @@ def test_the_values_at_a_path_are_the_facts_of_its_column(given_metadata: dict[s
     noted = list(facts(entry, {}))
     for column in {column for column, _ in noted} | {(METADATA, "missing")}:
         assert set(values(entry, column)) == {value for one, value in noted if one == column}
+
+
+numbers = st.lists(st.integers(-2, 3) | st.sampled_from([0.5, 2.0, 1e300, 2**70]), max_size=8, unique=True).map(sorted)
+
+
+@given(numbers, *[st.just(-inf) | bounds] * 2, *[st.just(inf) | bounds] * 2)
+def test_a_range_of_sorted_numbers_is_what_it_chooses(
+    held: list[float], above: float, least: float, below: float, most: float
+) -> None:
+    between = Between(above, least, below, most)
+    assert held[between.part_of(held)] == list(between(held))
 
 
 @given(st.text(st.characters(codec=None), max_size=12), st.text(max_size=5))
