@@ -226,15 +226,18 @@ def _bounds(wanted: MetadataFilter) -> Iterator[Choice]:
 
 
 def _containing(part: Value, pairs: tuple[Value, ...]) -> Iterator[Choice]:
-    """Texts with a text in them, lists with an element, objects with some pairs, or any when the pairs are none."""
+    """Texts with a text in them, lists with an element, objects with some pairs, or any when the pairs are none.
+
+    A list with a text among its elements needs no look: that element stands in the same column.
+    """
     if pairs:
         yield from (_holding(tuple, pair) for pair in pairs)
     elif part is not MISSING:
-        yield _holding((str, tuple) if isinstance(part, str) else tuple, OBJECT if part == (OBJECT,) else part)
+        yield _holding(str if isinstance(part, str) else tuple, OBJECT if part == (OBJECT,) else part)
 
 
-def _holding(kinds: Any, item: Value) -> Choice:
-    return lambda there: [one for one in there if isinstance(one, kinds) and item in one]
+def _holding(kind: type[Any], item: Value) -> Choice:
+    return lambda there: [one for one in there if isinstance(one, kind) and item in one]
 
 
 def _frozen(value: Any, where: tuple[str, ...]) -> Value:
