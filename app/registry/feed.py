@@ -1,4 +1,4 @@
-"""The events of this process, in order: published once, followed by any number of subscribers.
+"""The newest events of this process, in the order of the journal: told once, followed by any number of subscribers.
 
 One bounded buffer serves everybody. A subscriber is a place in it, so a slow one costs nothing and delays nobody; when
 the buffer has moved past its place it is cut off and told so.
@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from app.registry.errors import CursorExpiredError
 from app.registry.manifest import Entry
@@ -16,12 +15,18 @@ from app.registry.model import Event, EventKind, ObjectState
 from app.registry.search import glob
 
 SIZE = 10_000
-Place = tuple[str, str, str, int]
 
 
-def place_of(event: Event) -> Place:
-    """What a cursor names: the project, branch, commit, and place within the commit."""
-    return (event.project.name, event.branch, event.commit, event.sequence)
+Place = tuple[str, int, int]
+"""What a cursor names: a record of the journal, a move in it and an event of that move, the last two from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, and its place."""
+
+    place: Place
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +71,29 @@ def _object_state(event: Event) -> ObjectState | None:
 
 
 class Feed:
-    """The last `size` events. Lives on one event loop."""
+    """The last `size` events, record by record. Lives on one event loop."""
 
     def __init__(self, size: int = SIZE) -> None:
-        self._events: deque[Event] = deque(maxlen=size)
-        self._published = 0
+        self._size = size
+        self._told: deque[Told] = deque()
+        self._numbers: dict[Place, int] = {}
+        self._ends: dict[str, int] = {}
+        """By record, how many events had been told with its last one; the oldest record first."""
+        self._count = 0
         self._moved = asyncio.Event()
         self._closed = False
 
-    def publish(self, events: Sequence[Event]) -> None:
-        """Append events and wake everybody who waits for more."""
-        self._events.extend(events)
-        self._published += len(events)
+    def publish(self, record: str, told: Sequence[Told]) -> None:
+        """Append what a record made known, which may be nothing, and wake everybody who waits for more."""
+        for one in told:
+            self._numbers[one.place] = self._count
+            self._told.append(one)
+            self._count += 1
+        self._ends[record] = self._count
+        while len(self._told) > self._size:
+            del self._numbers[self._told.popleft().place]
+        while self._ends and next(iter(self._ends.values())) < self._oldest:
+            del self._ends[next(iter(self._ends))]
         self._wake()
 
     def close(self) -> None:
@@ -85,40 +101,43 @@ class Feed:
         self._closed = True
         self._wake()
 
-    def since(self, after: Place | None) -> list[Event]:
-        """The events just after a place, or all that are kept. Raises CursorExpiredError."""
-        start = self._number_after(after) if after else self._oldest
-        return list(islice(self._events, start - self._oldest, None))
+    @property
+    def now(self) -> int:
+        """Where to go on for what has not been told yet."""
+        return self._count
 
-    async def follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Event, None]:
-        """From now on, or from just after a place. Raises CursorExpiredError when the place is no longer known."""
-        number = self._number_after(after) if after else self._published
+    def behind(self, place: Place) -> int | None:
+        """Where to go on after an event, None when it is not in the buffer."""
+        number = self._numbers.get(place)
+        return None if number is None else number + 1
+
+    def end(self, record: str) -> int | None:
+        """Where to go on after the last event of a record, None when that is not in the buffer."""
+        return self._ends.get(record)
+
+    async def more(self) -> None:
+        """Wait until something was told."""
+        await self._moved.wait()  # this very event: a new one takes its place when it is set
+
+    async def follow(self, number: int, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
+        """From there on, without an end. Raises CursorExpiredError for a follower who is too slow."""
         while not self._closed:
             if number < self._oldest:
                 raise CursorExpiredError(
-                    "This subscriber was too slow and was cut off. Subscribe again after the last cursor you handled; "
-                    "if that has expired too, read the artifacts anew and subscribe without a cursor."
+                    "This subscriber was too slow and was cut off. Subscribe again after the last cursor you handled: "
+                    "nothing is lost."
                 )
-            if number == self._published:
-                await self._moved.wait()  # this very event: a new one takes its place when it is set
+            if number == self._count:
+                await self.more()
                 continue
-            event = self._events[number - self._oldest]
+            told = self._told[number - self._oldest]
             number += 1
-            if wanted(event):
-                yield event
+            if wanted(told.event):
+                yield told
 
     @property
     def _oldest(self) -> int:
-        return self._published - len(self._events)
-
-    def _number_after(self, place: Place) -> int:
-        # The earliest, should a branch have gone away from a commit and come back to it: rather twice than never.
-        for number, event in enumerate(self._events, self._oldest + 1):
-            if place_of(event) == place:
-                return number
-        raise CursorExpiredError(
-            "The place this cursor names is no longer known here. Read the artifacts anew, then subscribe without one."
-        )
+        return self._count - len(self._told)
 
     def _wake(self) -> None:
         self._moved.set()

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.registry.errors import ContentionError, RegistryError
+from app.registry.journal import Moved
 from app.registry.manifests import Manifests
 from app.registry.model import Branch
 from app.registry.offload import Offload
 from app.registry.sync import Synchroniser
+from app.registry.telling import Telling
 from app.registry.writing import BranchWriter, Proposal, Turn, Written
 from app.stores.errors import StoreError
 from app.stores.ports import GitHost
@@ -32,10 +34,13 @@ class _Lane:
 class Lanes:
     """Queues proposals by branch and answers each with the branch as it is after, and what was written."""
 
-    def __init__(self, git: GitHost, manifests: Manifests, sync: Synchroniser, offload: Offload) -> None:
+    def __init__(
+        self, git: GitHost, manifests: Manifests, sync: Synchroniser, telling: Telling, offload: Offload
+    ) -> None:
         self._git = git
         self._manifests = manifests
         self._sync = sync
+        self._telling = telling
         self._offload = offload
         self._lanes: dict[tuple[str, str], _Lane] = {}
 
@@ -85,8 +90,9 @@ class Lanes:
                     lane.waiting.appendleft(waiter)
                 else:
                     _answer(waiter[2], turn.branch, outcome)
-            with _logged(turn.branch, "told of"):
-                await self._sync.tell(turn.branch.project)
+            if turn.previous not in (None, turn.branch.head):
+                branch = turn.branch
+                self._telling.tell_soon(Moved(branch.project.name, branch.name, turn.previous, branch.head))
 
     async def _serve(self, turn: Turn) -> None:
         if turn.previous is None or turn.previous == turn.branch.head:

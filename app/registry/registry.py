@@ -11,6 +11,7 @@ from app.registry.catalogue import LIMITS, Catalogue
 from app.registry.feed import Feed
 from app.registry.history import History
 from app.registry.index import Index
+from app.registry.journal import Journal
 from app.registry.lanes import Lanes
 from app.registry.lineages import Lineages
 from app.registry.manifests import Manifests
@@ -18,6 +19,7 @@ from app.registry.model import Actor, Project
 from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.sync import Synchroniser
+from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
 from app.stores.errors import StoreError
@@ -48,11 +50,13 @@ class Registry:
         self.catalogue = Catalogue(stores.catalogue, git, Manifests(git, cache, offload, LIMITS), offload)
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
-        self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.feed, offload)
+        journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
+        self.telling = Telling(journal, derivation, self.feed, offload)
+        self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, offload)
         self.lineages = Lineages(git, cache, self.manifests, offload)
         self.history = History(git, self.manifests, self.lineages, offload)
         self.branching = Branching(git, self.branches, self.history, self.sync, offload)
-        self.lanes = Lanes(git, self.manifests, self.sync, offload)
+        self.lanes = Lanes(git, self.manifests, self.sync, self.telling, offload)
         self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
         self.presence = Presence(stores.objects, offload)
         self.index = Index(self.catalogue, self.sync, self.manifests, self.presence, offload)
@@ -69,6 +73,7 @@ class Registry:
     async def follow(self) -> None:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
         await self.catalogue.refresh()
+        await self.telling.look()
         room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
 
         async def look(project: Project) -> None:
@@ -85,6 +90,7 @@ class Registry:
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""
         await self.lanes.finish()
+        await self.telling.finish()
         await self.lineages.close()
         self.feed.close()
         await self._stores.cache.close()

@@ -6,18 +6,17 @@ project, so pointers and events of a branch are in Git's order.
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.registry.branches import Branches, Heads, pointers_of
-from app.registry.events import Move, derive
-from app.registry.feed import Feed
 from app.registry.manifests import Manifests
-from app.registry.model import Branch, ManifestAt, Project, SyncState, SyncStatus
+from app.registry.model import Branch, Project, SyncState, SyncStatus
 from app.registry.offload import Offload
-from app.stores.errors import CacheUnavailableError, CommitNotFoundError, StoreError
+from app.registry.telling import Telling
+from app.stores.errors import CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost
 
 log = logging.getLogger("ml_registry.sync")
@@ -27,21 +26,19 @@ class Synchroniser:
     """Follows Git, project by project."""
 
     def __init__(
-        self, git: GitHost, cache: Cache, manifests: Manifests, branches: Branches, feed: Feed, offload: Offload
+        self, git: GitHost, cache: Cache, manifests: Manifests, branches: Branches, telling: Telling, offload: Offload
     ) -> None:
         self._git = git
         self._cache = cache
         self._manifests = manifests
         self._branches = branches
-        self._feed = feed
+        self._telling = telling
         self._offload = offload
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heads: dict[str, Heads] = {}
         self._fingerprints: dict[str, str] = {}
         self._shared: dict[str, frozenset[str]] = {}
         self._status: dict[str, SyncStatus] = {}
-        self._untold: defaultdict[str, deque[Move]] = defaultdict(deque)
-        self._telling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def status(self, project: Project) -> SyncStatus:
         """How a project's served data stands to Git."""
@@ -56,7 +53,7 @@ class Synchroniser:
         async with self._locks[project.name]:
             try:
                 await self._sync(project)
-                await self.tell(project)
+                await self._tell(project)
             except StoreError as error:
                 old = self.status(project)
                 self._status[project.name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
@@ -78,13 +75,11 @@ class Synchroniser:
         held = None if uncached else known
         await self._share(project, held, heads)
         await self._store(project, ticket, moves_of(held, heads) if held else await self._everything(project, heads))
-        if told:
-            self._note(project, told.at, heads.at)
         self._heads[project.name] = heads
         self._fingerprints[project.name] = fingerprint
 
     async def wrote(self, previous: str, branch: Branch) -> None:
-        """Serve a commit of our own at once; `tell` is to be called once its writers are answered.
+        """Serve a commit of our own at once; it is told of once its writers are answered.
 
         When the branch was not known to be at `previous`, somebody else moved it too, and Git is asked instead.
         """
@@ -98,28 +93,12 @@ class Synchroniser:
             ticket = await self._ticket()
             old, new = {branch.name: before}, {branch.name: branch.at}
             await self._store(project, ticket, moves_of(replace(known, at=old), replace(known, at=new)))
-            self._note(project, old, new)
             self._heads[project.name] = replace(known, at={**known.at, **new})
 
-    async def tell(self, project: Project) -> None:
-        """Tell the listeners what happened. Raises StoreError; what could not be told is told at the next look."""
-        untold = self._untold[project.name]
-        async with self._telling[project.name]:
-            while untold:
-                move = untold[0]
-                try:
-                    events = await self._offload(derive, self._git, self._manifests, move)
-                    self._feed.publish(events)
-                except CommitNotFoundError as error:
-                    log.warning("what happened to %s cannot be told any more: %s", move.branch, error)
-                untold.popleft()
-
-    def _note(self, project: Project, before: Mapping[str, ManifestAt], after: Mapping[str, ManifestAt]) -> None:
-        """Keep what moved, in order, until it is told."""
-        for name in sorted(before.keys() | after.keys()):
-            move = Move(project, name, commit_of(before.get(name)), commit_of(after.get(name)))
-            if move.before != move.after:
-                self._untold[project.name].append(move)
+    async def _tell(self, project: Project) -> None:
+        heads = self._heads[project.name].at
+        if not self._telling.knows(project, {name: at.commit for name, at in heads.items()}):
+            await self._telling.tell(project.name)
 
     async def _everything(self, project: Project, heads: Heads) -> dict[str, bytes | None]:
         """Every pointer, and None for those the cache still holds of branches that are gone."""
@@ -154,11 +133,6 @@ class Synchroniser:
         if blobs - shared:
             await self._manifests.store(project, blobs - shared)
         self._shared[project.name] = blobs
-
-
-def commit_of(at: ManifestAt | None) -> str | None:
-    """The commit a branch is at, None when it is not there."""
-    return at.commit if at else None
 
 
 def blobs_of(heads: Heads) -> frozenset[str]:

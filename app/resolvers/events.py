@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from app.registry.errors import InvalidInputError
-from app.registry.feed import EventFilter, Place, place_of
+from app.registry.feed import EventFilter, Place, Told
 from app.registry.model import Event, Project
 from app.resolvers.context import Context
 from app.resolvers.paging import Edge, Page, Request, decode, encode, window
@@ -11,24 +11,28 @@ from app.resolvers.paging import Edge, Page, Request, decode, encode, window
 SCOPE = ("events",)
 
 
-def page(context: Context, project: Project, first: int | None, after: str | None) -> Page[Event]:
+async def page(context: Context, project: Project, first: int | None, after: str | None) -> Page[Event]:
     """The events of a project, oldest first."""
     request = Request(SCOPE, first, after, context.limits.page_size)
-    found = [event for event in context.registry.feed.since(_place(after)) if event.project.name == project.name]
-    return window(request, found, place_of)
+    found = await context.registry.telling.page(project, _place(after), request.size() + 1)
+    return window(request, found, _key).map(lambda told: told.event)
 
 
 async def follow(context: Context, wanted: EventFilter | None, after: str | None) -> AsyncGenerator[Edge[Event], None]:
     """The events from now on, or from just after a cursor."""
     test = (wanted or EventFilter()).test()
-    async for event in context.registry.feed.follow(_place(after), test):
-        yield Edge(encode(SCOPE, place_of(event)), event)
+    async for told in context.registry.telling.follow(_place(after), test):
+        yield Edge(encode(SCOPE, _key(told)), told.event)
+
+
+def _key(told: Told) -> Place:
+    return told.place
 
 
 def _place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     match decode(SCOPE, cursor):
-        case (str(project), str(branch), str(commit), int(sequence)):
-            return project, branch, commit, sequence
+        case (str(record), int(move), int(number)):
+            return record, move, number
     raise InvalidInputError.of("after", "This is no cursor of an event. Leave it out to begin now.")

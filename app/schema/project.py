@@ -126,13 +126,13 @@ class Project(Node):
         return Comparison(base=Commit(value=found[0]), head=Commit(value=found[1])) if found else None
 
     @described.field
-    def events(self, info: Info, first: int | None = 20, after: str | None = None) -> "EventConnection":
-        """What happened to this project since this server started, oldest first. Costs nothing.
+    async def events(self, info: Info, first: int | None = 20, after: str | None = None) -> "EventConnection":
+        """What happened to this project, oldest first, from the beginning of the registry's journal.
 
         first: How many, 20 when left out; more than `Registry.limits.pageSize` is an error.
         after: The cursor of the event before the page; the same cursors as `Subscription.events` gives.
         """
-        page = events.page(info.context, self.value, first, after)
+        page = await events.page(info.context, self.value, first, after)
         return connection(EventConnection, EventEdge, page, event_view)
 
     @described.field

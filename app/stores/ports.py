@@ -122,6 +122,12 @@ class Repository(Protocol):
     def create_branch(self, branch: str, oid: str) -> None:
         """Durable on return. Raises RefConflictError, CommitNotFoundError, RepositoryBusyError."""
 
+    def move_branch(self, branch: str, expected: str | None, oid: str) -> None:
+        """Put a branch at a commit that is there, durable on return; `expected` None makes it.
+
+        Raises RefMovedError when the branch is not at `expected`, CommitNotFoundError, RepositoryBusyError.
+        """
+
     def delete_branch(self, branch: str, expected: str) -> None:
         """Durable on return. Raises RefMovedError when the branch is not at `expected`, RepositoryBusyError."""
 

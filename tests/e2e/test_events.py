@@ -165,7 +165,8 @@ def test_the_events_of_a_project_are_paged_by_the_cursors_that_listeners_get(wor
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             break
-    assert [(edge["cursor"], edge["node"]["id"]) for edge in paged] == [
+    assert paged[0]["node"]["kind"] == "BRANCH_CREATED"
+    assert [(edge["cursor"], edge["node"]["id"]) for edge in paged[1:]] == [
         (edge["cursor"], edge["node"]["id"]) for edge in heard
     ]
     rest = work.server.ask(PAGE, p=work.name, after=heard[2]["cursor"])["project"]["events"]["edges"]
@@ -195,21 +196,46 @@ def test_a_cursor_of_another_list_is_no_cursor_of_events(work: Work) -> None:
     assert error["extensions"]["code"] == "INVALID_INPUT"
 
 
-def test_a_cursor_from_before_a_restart_is_expired_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_listener_goes_on_where_it_was_after_a_restart_and_a_flush(tmp_path: Path) -> None:
     with running(tmp_path / "var", "--no-demo") as server:
         work = new_project(server)
         with socket(server) as listening:
             work.put("one", type="m")
-            cursor = listening.next()["cursor"]
+            first = listening.next()
+            work.put("two", type="m")
+            second = listening.next()
+    push_file(clone(work.repository, tmp_path / "clone"), "artifacts.yml", b"three: {}\n")
+    with running(tmp_path / "var", "--no-demo") as server:
+        work = Work(server, work.name)
+        with socket(server, after=first["cursor"]) as listening:
+            assert listening.next() == second
+            heard = [listening.next() for _ in range(3)]
+            work.put("four", type="m")
+            last = listening.next()
+        assert [said(edge)[::2] for edge in [*heard, last]] == [
+            ("ARTIFACT_REMOVED", "one"),
+            ("ARTIFACT_ADDED", "three"),
+            ("ARTIFACT_REMOVED", "two"),
+            ("ARTIFACT_ADDED", "four"),
+        ]
+        page = server.ask(PAGE, p=work.name, first=100, after=first["cursor"])["project"]["events"]["edges"]
+        assert [edge["node"]["id"] for edge in page] == [edge["node"]["id"] for edge in [second, *heard, last]]
+
+
+def test_a_cursor_of_another_registry_is_expired_and_says_what_to_do(work: Work, tmp_path: Path) -> None:
+    with socket(work.server) as listening:
+        work.put("one", type="m")
+        cursor = listening.next()["cursor"]
     with running(tmp_path / "var", "--no-demo") as server:
         with socket(server, after=cursor) as listening:
             (error,) = listening.message()["payload"]
         assert error["extensions"]["code"] == "CURSOR_EXPIRED"
-        assert "subscribe without one" in error["message"]
+        assert "Read the artifacts anew" in error["message"]
         with stream(server, after=cursor) as results:
             (error,) = next(results)["errors"]
         assert error["extensions"]["code"] == "CURSOR_EXPIRED"
-        (error,) = server.post(PAGE, p=work.name, after=cursor).json()["errors"]
+        other = new_project(server)
+        (error,) = server.post(PAGE, p=other.name, after=cursor).json()["errors"]
         assert error["extensions"]["code"] == "CURSOR_EXPIRED"
 
 

@@ -1,19 +1,18 @@
 """The events of this process: in order, resumable, and never held up by a slow listener."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from app.registry.errors import CursorExpiredError
-from app.registry.feed import EventFilter, Feed, place_of
+from app.registry.feed import EventFilter, Feed, Told
 from app.registry.manifest import entry_from
 from app.registry.model import Artifact, Change, ChangeKind, Event, EventKind, ObjectState, Project
 
 PROJECT = Project("search/ranker")
-Following = Callable[..., AsyncGenerator[Event, None]]
 
 
 def event(number: int, **other: Any) -> Event:
@@ -41,50 +40,59 @@ def everything(_: Event) -> bool:
     return True
 
 
-async def take(stream: AsyncGenerator[Event, None], count: int) -> list[str]:
-    return [(await anext(stream)).id for _ in range(count)]
+def told(*numbers: int, record: str = "r") -> list[Told]:
+    return [Told((record, 0, number), event(number)) for number in numbers]
+
+
+async def take(stream: AsyncGenerator[Told, None], count: int) -> list[str]:
+    return [(await anext(stream)).event.id for _ in range(count)]
 
 
 async def test_a_subscriber_hears_what_comes_after_it_began() -> None:
     feed = Feed()
-    feed.publish([event(1)])
-    heard = asyncio.create_task(take(feed.follow(None, everything), 2))
+    feed.publish("a", told(1))
+    heard = asyncio.create_task(take(feed.follow(feed.now, everything), 2))
     await asyncio.sleep(0)
-    feed.publish([event(2), event(3)])
+    feed.publish("b", told(2, 3))
     assert await heard == ["2", "3"]
 
 
-async def test_a_subscriber_goes_on_just_after_a_place() -> None:
+async def test_a_subscriber_goes_on_just_behind_an_event() -> None:
     feed = Feed()
-    feed.publish([event(number) for number in range(5)])
-    assert await take(feed.follow(place_of(event(2)), everything), 2) == ["3", "4"]
+    feed.publish("r", told(*range(5)))
+    behind = feed.behind(("r", 0, 2))
+    assert behind is not None
+    assert await take(feed.follow(behind, everything), 2) == ["3", "4"]
 
 
-async def test_a_place_that_came_twice_is_resumed_after_the_first_time() -> None:
+async def test_a_subscriber_goes_on_behind_a_record_that_told_nothing() -> None:
     feed = Feed()
-    feed.publish([event(1), event(2), event(1), event(3)])
-    assert await take(feed.follow(place_of(event(1)), everything), 3) == ["2", "1", "3"]
+    feed.publish("a", told(1, record="a"))
+    feed.publish("b", [])
+    feed.publish("c", told(2, record="c"))
+    end = feed.end("b")
+    assert end is not None
+    assert await take(feed.follow(end, everything), 1) == ["2"]
 
 
-@pytest.mark.parametrize("place", [place_of(event(0)), ("search/ranker", "dev", "0" * 40, 0)])
-async def test_a_place_that_is_gone_or_never_was_has_expired(place: Any) -> None:
+def test_what_the_buffer_does_not_hold_any_more_has_no_place_in_it() -> None:
     feed = Feed(3)
-    feed.publish([event(number) for number in range(5)])
-    with pytest.raises(CursorExpiredError):
-        await anext(feed.follow(place, everything))
-    with pytest.raises(CursorExpiredError):
-        feed.since(place)
+    for number in range(5):
+        feed.publish(f"r{number}", told(number, record=f"r{number}"))
+    assert [feed.behind((f"r{number}", 0, number)) for number in range(5)] == [None, None, 3, 4, 5]
+    assert [feed.end(f"r{number}") for number in range(5)] == [None, 2, 3, 4, 5]
+    assert (feed.behind(("never", 0, 0)), feed.end("never")) == (None, None)
 
 
 async def test_a_slow_subscriber_is_cut_off_and_delays_nobody() -> None:
     feed = Feed(3)
-    slow, fast = feed.follow(None, everything), feed.follow(None, everything)
+    slow, fast = feed.follow(feed.now, everything), feed.follow(feed.now, everything)
     first = [asyncio.create_task(take(stream, 1)) for stream in (slow, fast)]
     await asyncio.sleep(0)
-    feed.publish([event(0)])
+    feed.publish("r", told(0))
     assert await asyncio.gather(*first) == [["0"], ["0"]]
     for number in range(1, 6):
-        feed.publish([event(number)])
+        feed.publish("r", told(number))
         assert await take(fast, 1) == [str(number)]
     with pytest.raises(CursorExpiredError, match="too slow"):
         await anext(slow)
@@ -92,9 +100,9 @@ async def test_a_slow_subscriber_is_cut_off_and_delays_nobody() -> None:
 
 async def test_more_events_than_are_kept_at_once_cut_off_even_the_fast() -> None:
     feed = Feed(3)
-    waiting = asyncio.create_task(take(feed.follow(None, everything), 1))
+    waiting = asyncio.create_task(take(feed.follow(feed.now, everything), 1))
     await asyncio.sleep(0)
-    feed.publish([event(number) for number in range(4)])
+    feed.publish("r", told(*range(4)))
     with pytest.raises(CursorExpiredError):
         await waiting
 
@@ -103,7 +111,7 @@ async def test_closing_ends_every_stream() -> None:
     feed = Feed()
 
     async def listen() -> list[str]:
-        return [one.id async for one in feed.follow(None, everything)]
+        return [one.event.id async for one in feed.follow(feed.now, everything)]
 
     listening = [asyncio.create_task(listen()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -111,19 +119,12 @@ async def test_closing_ends_every_stream() -> None:
     assert await asyncio.gather(*listening) == [[], [], []]
 
 
-def test_the_events_since_a_place_are_those_that_are_kept() -> None:
-    feed = Feed(3)
-    feed.publish([event(number) for number in range(5)])
-    assert [one.id for one in feed.since(None)] == ["2", "3", "4"]
-    assert [one.id for one in feed.since(place_of(event(3)))] == ["4"]
-
-
 MODEL = {"type": "model", "object": {"sha256": "ab" * 32, "size": 1}}
 PENDING = {"type": "dataset", "object": {"sha256": "ab" * 32, "size": 1, "state": "pending"}}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told", "heard"),
+    ("wanted", "one", "heard"),
     [
         ({}, event(1), True),
         ({"project": "search/*"}, event(1), True),
@@ -146,5 +147,5 @@ PENDING = {"type": "dataset", "object": {"sha256": "ab" * 32, "size": 1, "state"
         ({"project": "search/*", "branch": "dev"}, event(1), False),
     ],
 )
-def test_a_filter_lets_through_what_fits_all_of_it(wanted: dict[str, Any], told: Event, heard: bool) -> None:  # noqa: FBT001 - a column
-    assert EventFilter(**wanted).test()(told) is heard
+def test_a_filter_lets_through_what_fits_all_of_it(wanted: dict[str, Any], one: Event, heard: bool) -> None:  # noqa: FBT001 - a column
+    assert EventFilter(**wanted).test()(one) is heard

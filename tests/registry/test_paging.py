@@ -121,10 +121,11 @@ async def test_the_events_of_a_project_are_paged_by_the_cursors_of_the_stream(de
     for name in "abc":
         await desk.put(name)
     await desk.registry.lanes.finish()
-    first = events.page(context, desk.project, 1, None)
-    rest = events.page(context, desk.project, 10, first.edges[0].cursor)
+    await desk.registry.telling.finish()
+    _, first = (await events.page(context, desk.project, 2, None)).edges
+    rest = await events.page(context, desk.project, 10, first.cursor)
     assert [edge.node.change.name for edge in rest.edges if edge.node.change] == ["b", "c"]
-    stream = events.follow(context, None, first.edges[0].cursor)
+    stream = events.follow(context, None, first.cursor)
     assert (await anext(stream)).cursor == rest.edges[0].cursor
     await stream.aclose()
 

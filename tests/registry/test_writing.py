@@ -289,16 +289,15 @@ async def test_a_branch_deleted_meanwhile_is_not_found(desk: Desk) -> None:
         await desk.commit(put("a"), branch="dev")
 
 
-@pytest.mark.parametrize("step", ["wrote", "tell"])
 @pytest.mark.parametrize("error", [RepositoryCorruptError("another branch is damaged"), KeyError("nobody expected it")])
 async def test_what_is_committed_is_answered_even_when_serving_it_fails(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def fail(*_: object) -> None:
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.registry.sync, step, fail)
+        patched.setattr(desk.registry.sync, "wrote", fail)
         done = await asyncio.gather(*(desk.commit(put(f"entry-{number}")) for number in range(100)))
     assert desk.head() in {one.commit for one in done}
     await desk.follow()

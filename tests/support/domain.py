@@ -121,8 +121,10 @@ class Desk:
     async def events(self) -> list[str]:
         """What is told once the writers' lanes are done: kinds, and names of artifacts."""
         await self.registry.lanes.finish()
-        told = self.registry.feed.since(None)
-        return [f"{one.kind.value} {one.change.name}" if one.change else one.kind.value for one in told]
+        await self.registry.telling.finish()
+        told = await self.registry.telling.page(self.project, None, 1000)
+        events = [one.event for one in told][1:]  # the first is that of the project's own branch
+        return [f"{one.kind.value} {one.change.name}" if one.change else one.kind.value for one in events]
 
 
 def push(repository: MemoryRepository, files: Mapping[str, bytes], branch: str = "main") -> str:

@@ -114,6 +114,12 @@ class DiskRepository:
             except RefMovedError as error:
                 raise RefConflictError(f"There is a branch {branch!r} already.") from error
 
+    def move_branch(self, branch: str, expected: str | None, oid: str) -> None:
+        """See Repository.move_branch."""
+        with self._writing():
+            objects.read_commit(self._objects, oid)
+            self._refs.move(self._refs.follow(_ref(branch)), expected, oid)
+
     def delete_branch(self, branch: str, expected: str) -> None:
         """See Repository.delete_branch."""
         with self._writing():

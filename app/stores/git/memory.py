@@ -86,6 +86,13 @@ class MemoryRepository:
             self._check(branch, None)
             self._heads[branch] = oid
 
+    def move_branch(self, branch: str, expected: str | None, oid: str) -> None:
+        """See Repository.move_branch."""
+        objects.read_commit(self.objects, oid)
+        with self._lock:
+            self._check(branch, expected)
+            self._heads[branch] = oid
+
     def delete_branch(self, branch: str, expected: str) -> None:
         """See Repository.delete_branch."""
         with self._lock:

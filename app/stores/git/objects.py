@@ -171,7 +171,8 @@ def build(objects: Objects, parent: str | None, commits: Sequence[NewCommit]) ->
         made[new.id] = new
 
     for new in commits:
-        tree = trees.replace(read, keep, tree, new.files)
+        if new.files or tree is None:
+            tree = trees.replace(read, keep, tree, new.files)
         commit = encode_commit(new, tree, tip)
         keep(commit)
         tip = [commit.id]

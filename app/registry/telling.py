@@ -1,0 +1,158 @@
+"""Telling: what moved is written into the journal, and what the journal says is told to whoever listens.
+
+The journal decides what happened and in which order; every server that reads it tells the same events with the same
+places. So a listener may go on at another server, or at this one after a restart, just after the last event it handled.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+from app.registry.catalogue import Catalogue
+from app.registry.events import Move, derive
+from app.registry.feed import Feed, Place, Told
+from app.registry.journal import Journal, Moved, Record
+from app.registry.manifests import Manifests
+from app.registry.model import Event, Project
+from app.registry.offload import Offload
+from app.stores.errors import CommitNotFoundError, RepositoryNotFoundError, StoreError
+from app.stores.ports import GitHost
+
+TOGETHER = 100
+"""Records that are derived in one visit to Git."""
+LAST = sys.maxsize
+log = logging.getLogger("ml_registry.telling")
+
+
+class Derivation:
+    """From records to events. Blocking."""
+
+    def __init__(self, git: GitHost, manifests: Manifests, catalogue: Catalogue) -> None:
+        self._git = git
+        self._manifests = manifests
+        self._catalogue = catalogue
+
+    def told(self, record: Record, project: str | None = None) -> list[Told]:
+        """What a record made known, of one project or of all. What Git has lost since is left out, and said."""
+        return [
+            Told((record.oid, number, place), event)
+            for number, moved in enumerate(record.moves)
+            if project in (None, moved.project)
+            for place, event in enumerate(self._events(moved))
+        ]
+
+    def _events(self, moved: Moved) -> list[Event]:
+        project = self._catalogue.get(moved.project)
+        if project is None:
+            return []
+        try:
+            return derive(self._git, self._manifests, Move(project, moved.branch, moved.before, moved.after))
+        except (CommitNotFoundError, RepositoryNotFoundError) as error:
+            log.warning("what happened to %s %s cannot be told any more: %s", moved.project, moved.branch, error)
+            return []
+
+
+class Telling:
+    """Keeps the journal and follows it."""
+
+    def __init__(self, journal: Journal, derivation: Derivation, feed: Feed, offload: Offload) -> None:
+        self._journal = journal
+        self._derivation = derivation
+        self._feed = feed
+        self._offload = offload
+        self._moved: set[str] = set()
+        self._own: list[Moved] = []
+        self._turn = asyncio.Lock()
+        self._soon: asyncio.Task[None] | None = None
+        self._begun = False
+
+    async def look(self) -> None:
+        """Tell of what other servers wrote; at first only see where the journal stands."""
+        if self._begun:
+            await self.tell()
+            return
+        await self._offload(self._journal.refresh)
+        if self._journal.tip:
+            self._feed.publish(self._journal.tip, [])
+        self._begun = True
+
+    def knows(self, project: Project, heads: Mapping[str, str]) -> bool:
+        """Whether the journal has the branches of a project at these commits."""
+        return self._journal.position(project.name) == heads
+
+    async def tell(self, *projects: str) -> None:
+        """Write down where the branches of projects went, and tell of it, together with whatever else waits.
+
+        Without projects, tell of what other servers wrote. Raises StoreError; what could not be written stays for the
+        next time.
+        """
+        self._moved.update(projects)
+        async with self._turn:
+            moved, own, self._moved, self._own = self._moved, self._own, set(), []
+            try:
+                records = await self._offload(self._journal.record, moved, own)
+            except StoreError:
+                self._moved, self._own = self._moved | moved, [*own, *self._own]
+                raise
+            for record in records:
+                self._feed.publish(record.oid, await self._offload(self._derivation.told, record))
+
+    def tell_soon(self, move: Moved) -> None:
+        """Tell of a move this server made, while whoever asked goes on."""
+        self._moved.add(move.project)
+        self._own.append(move)
+        if self._soon is None or self._soon.done():
+            self._soon = asyncio.create_task(self._tell_what_moved())
+
+    async def _tell_what_moved(self) -> None:
+        while self._moved:
+            try:
+                await self.tell()
+            except StoreError as error:
+                log.warning("what moved is not told yet: %s", error)
+                return
+
+    async def finish(self) -> None:
+        """Wait until everything is told, for a server that stops."""
+        if self._soon:
+            await self._soon
+
+    async def follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
+        """Events from now on, or from just after a place. Raises CursorExpiredError for one that is not known."""
+        number = self._feed.now if after is None else self._feed.behind(after)
+        while number is None and after is not None:
+            begun = after[0]
+            async for record, told in self._past(after, None):
+                for one in filter(lambda one: wanted(one.event), told):
+                    yield one
+                after = (record, LAST, LAST)
+            number = self._feed.end(after[0])
+            if number is None and after[0] == begun:
+                await self._feed.more()  # the newest record is known, and about to be told
+        async for one in self._feed.follow(number or 0, wanted):
+            yield one
+
+    async def page(self, project: Project, after: Place | None, count: int) -> list[Told]:
+        """Up to `count` events of a project, oldest first, from just after a place or from the beginning."""
+        found: list[Told] = []
+        async for _, told in self._past(after, project.name):
+            found += told
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    async def _past(self, after: Place | None, project: str | None) -> AsyncGenerator[tuple[str, list[Told]], None]:
+        """Record by record what is behind a place, up to the newest; first what is left of the place's own record."""
+        records = await self._offload(self._records, after)
+        for start in range(0, len(records), TOGETHER):
+            together = records[start : start + TOGETHER]
+            for record, told in zip(together, await self._offload(self._told, together, project), strict=True):
+                yield record.oid, [one for one in told if after is None or record.oid != after[0] or one.place > after]
+
+    def _records(self, after: Place | None) -> list[Record]:
+        first = [self._journal.at(after[0])] if after else []
+        return [*first, *self._journal.after(after[0] if after else None)]
+
+    def _told(self, records: Sequence[Record], project: str | None) -> list[list[Told]]:
+        return [self._derivation.told(record, project) for record in records]
