@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.server import ROOT, Server, running
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-ASK, PUBLISH, LOOK = [part for block in BLOCKS if "curl" in block for part in block.strip().split("\n\n")]
+ASK, PUBLISH, ASK_BACK, LOOK = [part for block in BLOCKS if "curl" in block for part in block.strip().split("\n\n")]
 (LISTEN,) = re.findall(r"`(curl [^`]*text/event-stream[^`]*)`", README)
 
 
@@ -36,12 +37,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def adapted(command: str, server: Server) -> str:
     """A command of the README for a server that listens, and keeps its data, elsewhere."""
-    return command.replace("http://127.0.0.1:8000", server.url).replace("var/git", str(server.data_dir / "git"))
+    command = command.replace("http://127.0.0.1:8000", server.url).replace("var/git", str(server.data_dir / "git"))
+    return command.replace(".venv/bin/ml-registry", f"ML_REGISTRY_SERVER={server.url} {sys.executable} -m app.cli")
 
 
 def sh(command: str, at: Path) -> str:
     """What a shell command prints."""
-    environment = {**os.environ, **PERSON}
+    environment = {**os.environ, **PERSON, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sh", "-ec", command], cwd=at, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -71,6 +73,12 @@ def test_the_readme_publishes_an_artifact_and_sees_it_in_git(server: Server, her
     assert "churn-model:" in seen
     assert "framework: torch" in seen
     assert f"{commit['oid'][:7]} {commit['headline']}" in seen
+
+
+def test_the_readme_asks_who_changed_what_and_what_differs(server: Server, here: Path) -> None:
+    said = sh(adapted(ASK_BACK, server), here)
+    assert "Add topic-training-data" in said
+    assert "/description" in said
 
 
 def test_the_manifest_the_readme_shows_is_the_demo_project_s(server: Server) -> None:
