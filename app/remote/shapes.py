@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Shape(BaseModel):
     """A value of an answer, checked while it is read; members nobody asked for are left out."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
 
 class PageInfo(Shape):
