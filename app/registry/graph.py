@@ -6,11 +6,10 @@ thread may add while others walk.
 
 import heapq
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from itertools import chain, count
-from operator import gt
+from itertools import chain
 
 from app.stores.ports import Trace, TreeEntry
 
@@ -85,48 +84,34 @@ class CommitGraph:
                 return None
         return number
 
-    def add(self, traces: Sequence[Trace]) -> None:
+    def growth(self) -> "Growth":
+        """What is to be added: fill it part by part, then add it."""
+        return Growth(len(self.oids), self._numbers)
+
+    def add(self, growth: "Growth") -> None:
         """Take in what was read of a history, all or nothing: KeyError where a parent is neither there nor known."""
-        start, new = len(self.oids), _Rows.of(traces)
-        if not self._numbers.keys().isdisjoint(new.oids):
-            new = new.without(self._numbers)
-        numbers, first = self._placed(new)
-        if any(map(gt, first, count(start))):
-            new = new.sorted()
-            numbers, first = self._placed(new)
-        merges = {start + place: named.split() for place, named in enumerate(new.parents) if len(named) > OID_LENGTH}
-        self._merged.update(
-            {
-                number: tuple(numbers[oid] if oid in numbers else self._numbers[oid] for oid in parents[1:])
-                for number, parents in merges.items()
-            }
-        )
-        self._first.extend(first)
-        self._times.extend(new.times)
-        self._settle(new.oids, first, {oid: entry for trace in traces for oid, entry in trace.entries.items()})
-        self.oids += new.oids
-        self._numbers.update(numbers)
-        self.tips.update(new.oids)
-        self.tips.difference_update(new.parents, *merges.values())
+        growth.close()
+        self._first.extend(growth.first)
+        self._merged.update(growth.merged)
+        self._times.extend(growth.times)
+        self._settle(growth)
+        self.oids += growth.oids
+        self._numbers.update(growth.numbers)
+        self.tips.update(growth.oids)
+        self.tips.difference_update(growth.parents, *(named.split() for named in growth.parents if " " in named))
 
-    def _placed(self, new: "_Rows") -> tuple[dict[str, int], list[int]]:
-        """The numbers new commits get, and those of their first parents."""
-        start = len(self.oids)
-        numbers = dict(zip(new.oids, range(start, start + len(new.oids)), strict=True))
-        first = [numbers.get(named[:OID_LENGTH], NONE) for named in new.parents]
-        for place, number in enumerate(first):
-            if number == NONE and new.parents[place]:
-                first[place] = self._numbers[new.parents[place][:OID_LENGTH]]
-        return numbers, first
-
-    def _settle(self, oids: Sequence[str], first: Sequence[int], entries: Mapping[str, TreeEntry | None]) -> None:
+    def _settle(self, growth: "Growth") -> None:
         """Note the version at each new commit, which is its first parent's where nothing else is said."""
+        start, first, oids, entries = len(self.oids), self._first, growth.oids, growth.entries
         versions, skips = self._version, self._skip
-        for oid, parent in zip(oids, first, strict=True):
+        versions.extend([NONE] * len(oids))
+        skips.extend([NONE] * len(oids))
+        for number in growth.order():
+            parent, oid = first[number], oids[number - start]
             inherited = ABSENT if parent == NONE else versions[parent]
             version = self._numbered(entries[oid]) if oid in entries else inherited
-            skips.append(skips[parent] if parent != NONE and version == inherited else len(versions))
-            versions.append(version)
+            versions[number] = version
+            skips[number] = skips[parent] if parent != NONE and version == inherited else number
 
     def _numbered(self, version: TreeEntry | None) -> int:
         if version not in self._numbers_of_versions:
@@ -181,39 +166,65 @@ class Columns:
     versions: Sequence[TreeEntry | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Commits to be added, parents mostly before their children."""
+class Growth:
+    """Commits that are read, numbered as they come: children mostly before their parents."""
 
-    oids: Sequence[str]
-    parents: Sequence[str]
-    times: Sequence[int]
+    def __init__(self, start: int, known: Mapping[str, int]) -> None:
+        self.oids: list[str] = []
+        self.parents: list[str] = []
+        self.times: list[int] = []
+        self.entries: dict[str, TreeEntry | None] = {}
+        self.numbers: dict[str, int] = {}
+        self.first: list[int] = []
+        self.merged: dict[int, tuple[int, ...]] = {}
+        self._start = start
+        self._known = known
 
-    @classmethod
-    def of(cls, traces: Sequence[Trace]) -> "_Rows":
-        """What was read, the last first."""
-        oids = list(chain.from_iterable(trace.oids for trace in traces))[::-1]
-        parents = list(chain.from_iterable(trace.parents for trace in traces))[::-1]
-        times = list(chain.from_iterable(trace.times for trace in traces))[::-1]
-        return cls(oids, parents, times)
+    def take(self, trace: Trace) -> None:
+        """One more part of a trace; commits that are known already are left out.
 
-    def without(self, known: Container[str]) -> "_Rows":
-        """Those that are not known: a trace comes by others when a tip it should stop at is gone from Git."""
-        return self._at(place for place, oid in enumerate(self.oids) if oid not in known)
+        A trace comes by such when a tip it should have stopped at is gone from Git, or when it had to begin again.
+        """
+        if not (self._known.keys().isdisjoint(trace.oids) and self.numbers.keys().isdisjoint(trace.oids)):
+            trace = self._new(trace)
+        begin = self._start + len(self.oids)
+        self.numbers.update(zip(trace.oids, range(begin, begin + len(trace.oids)), strict=True))
+        self.oids += trace.oids
+        self.parents += trace.parents
+        self.times += trace.times
+        self.entries.update(trace.entries)
+        numbers = self.numbers
+        self.first += [numbers.get(named[:OID_LENGTH], NONE) for named in trace.parents]
 
-    def sorted(self) -> "_Rows":
-        """The same with parents first, as they are not where clocks went wrong or a history was read in depth."""
-        places = dict(zip(self.oids, range(len(self.oids)), strict=True))
-        before = {
-            oid: [parent for parent in named.split() if parent in places]
-            for oid, named in zip(self.oids, self.parents, strict=True)
-        }
-        return self._at(places[oid] for oid in TopologicalSorter(before).static_order())
+    def close(self) -> None:
+        """Find the parents that came later, or were known. Raises KeyError."""
+        for place, (number, named) in enumerate(zip(self.first, self.parents, strict=True)):
+            if number == NONE and named:
+                self.first[place] = self._number(named[:OID_LENGTH])
+            if len(named) > OID_LENGTH:
+                self.merged[self._start + place] = tuple(map(self._number, named.split()[1:]))
 
-    def _at(self, places: Iterable[int]) -> "_Rows":
-        order = list(places)
-        return _Rows(
-            [self.oids[place] for place in order],
-            [self.parents[place] for place in order],
-            [self.times[place] for place in order],
+    def order(self) -> Iterable[int]:
+        """The numbers of the new commits, each after its first parent's."""
+        numbers = range(self._start, self._start + len(self.oids))
+        if not any(self._start <= parent < number for number, parent in zip(numbers, self.first, strict=True)):
+            return reversed(numbers)
+        # Where clocks went wrong, or a history was read in depth.
+        return TopologicalSorter(
+            {
+                number: [parent] if parent >= self._start else []
+                for number, parent in zip(numbers, self.first, strict=True)
+            }
+        ).static_order()
+
+    def _number(self, oid: str) -> int:
+        return self.numbers[oid] if oid in self.numbers else self._known[oid]
+
+    def _new(self, trace: Trace) -> Trace:
+        places = [n for n, oid in enumerate(trace.oids) if oid not in self._known and oid not in self.numbers]
+        return Trace(
+            [trace.oids[place] for place in places],
+            [trace.parents[place] for place in places],
+            [trace.times[place] for place in places],
+            trace.entries,
         )

@@ -73,11 +73,11 @@ class Lineages:
     def _read(self, project: Project, head: str, lineage: Lineage, question: Callable[[Reading], T]) -> T:
         repository, graph = self._git.repository(project.name), lineage.graph
         if head not in graph:
-            parts = []
+            growth = graph.growth()
             for part in repository.trace(project.manifest_path, head, graph, graph.tips):
                 self._go_on()
-                parts.append(part)
-            graph.add(parts)
+                growth.take(part)
+            graph.add(growth)
         return question(Reading(lineage, self._manifests, repository, self._go_on))
 
     def _go_on(self) -> None:

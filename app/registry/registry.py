@@ -85,7 +85,7 @@ class Registry:
                     if str(error) != said:
                         log.warning("project %s cannot be read: %s", project.name, error)
 
-        await asyncio.gather(*map(look, self.catalogue.projects.values()))
+        await asyncio.gather(*map(look, await self.sync.moved(list(self.catalogue.projects.values()))))
 
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""

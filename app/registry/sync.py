@@ -7,7 +7,7 @@ project, so pointers and events of a branch are in Git's order.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -48,6 +48,28 @@ class Synchroniser:
         """Where the branches of a project stand as of the last look or write; None before the first. Costs nothing."""
         return self._heads.get(project.name)
 
+    async def moved(self, projects: Sequence[Project]) -> list[Project]:
+        """Of some projects, those to be brought up to date: their refs moved, or something is missing somewhere."""
+        fingerprints = await self._offload(self._fingerprints_of, projects)
+        found = []
+        for project, fingerprint in zip(projects, fingerprints, strict=True):
+            name, current = project.name, self.status(project).state is SyncState.CURRENT
+            if current and fingerprint == self._fingerprints.get(name) and name not in self._branches.missed:
+                self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+            else:
+                found.append(project)
+        return found
+
+    def _fingerprints_of(self, projects: Sequence[Project]) -> list[str | None]:
+        return [self._fingerprint(project) for project in projects]
+
+    def _fingerprint(self, project: Project) -> str | None:
+        """What differs whenever the refs, or where the manifest lies, may have changed. None when it cannot be told."""
+        try:
+            return f"{project.manifest_path} {self._git.repository(project.name).fingerprint()}"
+        except StoreError:
+            return None
+
     async def sync(self, project: Project) -> None:
         """Bring one project up to date. Raises StoreError when its repository cannot be read; its status says so."""
         async with self._locks[project.name]:
@@ -62,7 +84,8 @@ class Synchroniser:
 
     async def _sync(self, project: Project) -> None:
         path = project.manifest_path
-        fingerprint = f"{path} {await self._offload(self._git.repository(project.name).fingerprint)}"
+        refs = await self._offload(self._git.repository(project.name).fingerprint)
+        fingerprint = f"{path} {refs}"
         uncached = project.name in self._branches.missed
         if fingerprint == self._fingerprints.get(project.name) and not uncached:
             return

@@ -1,5 +1,6 @@
 """What every Git adapter reads of a history, with the stock client on the PATH and without."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from dulwich.objects import Blob
 
+from app.registry.graph import CommitGraph
 from app.stores.errors import CommitNotFoundError, RepositoryCorruptError
 from app.stores.git import hosted, tracing
 from app.stores.git.hosted import DiskRepository, HostedGit
@@ -104,20 +106,25 @@ def test_a_missing_parent_is_a_corrupt_repository(tmp_path: Path, monkeypatch: p
         list(repository.trace(PATH, head, (), ()))
 
 
+@pytest.mark.parametrize("fails", ["rev-list", "log"])
 def test_a_git_that_fails_is_told_of_and_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
 ) -> None:
+    real = shutil.which("git")
     HostedGit(tmp_path).create("p", "main", new())
     repository = DiskRepository(tmp_path / "p.git")
     for number in range(5):
         head = repository.write_commits("main", repository.head("main"), [new(f"a: {number}\n")])[0]
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho no such luck >&2\nexit 3\n")
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *{fails}*) echo no such luck >&2; exit 3;; esac\nexec {real} "$@"\n')
     fake.chmod(0o755)
     take("stock git", monkeypatch, tmp_path)
     monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
-    assert len(rows(list(repository.trace(PATH, head, (), ())))) == 6
+    growth = CommitGraph().growth()
+    for part in repository.trace(PATH, head, (), ()):
+        growth.take(part)
+    assert len(growth.oids) == len(growth.entries) == 6
     assert "no such luck" in caplog.text
 
 

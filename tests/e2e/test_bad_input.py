@@ -63,9 +63,9 @@ def unharmed(work: Work) -> Iterator[None]:
 
 
 def snapshot(work: Work) -> tuple[list[str], dict[str, Any]]:
-    """The refs in Git of the project and of the catalogue, and the projects as served."""
-    folders = (work.repository, work.server.data_dir / "catalog.git")
-    refs = [path.read_text() for folder in folders for path in sorted(folder.glob("refs/heads/**/*")) if path.is_file()]
+    """The refs in Git of the project and of the catalogue, its journal aside, and the projects as served."""
+    paths = [*sorted(work.repository.glob("refs/heads/**/*")), work.server.data_dir / "catalog.git/refs/heads/main"]
+    refs = [path.read_text() for path in paths if path.is_file()]
     return refs, work.server.ask("{ projects(first: 1) { totalCount } }")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.registry.errors import InvalidInputError
+from app.registry.graph import CommitGraph
 from app.registry.lineage import Lineage, Reading
 from app.registry.manifests import Manifests
 from app.registry.model import Artifact, Change, ChangeKind
@@ -24,9 +25,16 @@ def nothing() -> None:
     """No pause between two reads."""
 
 
+def grow(graph: CommitGraph, repository: Repository, head: str) -> None:
+    growth = graph.growth()
+    for part in repository.trace(PATH, head, graph, graph.tips):
+        growth.take(part)
+    graph.add(growth)
+
+
 def reading(repository: Repository, head: str) -> Reading:
     lineage = Lineage()
-    lineage.graph.add(list(repository.trace(PATH, head, lineage.graph, lineage.graph.tips)))
+    grow(lineage.graph, repository, head)
     manifests = Manifests(MemoryGit(), MemoryCache(), Offload(1))
     return Reading(lineage, manifests, repository, nothing)
 
@@ -99,7 +107,7 @@ def of_people(history: History) -> Iterator[tuple[str, Reading]]:
     manifests = Manifests(MemoryGit(), MemoryCache(), Offload(1))
     for branch in history.branches[::-7]:
         head = repository.head(branch) or ""
-        lineage.graph.add(list(repository.trace(PATH, head, lineage.graph, lineage.graph.tips)))
+        grow(lineage.graph, repository, head)
         yield head, Reading(lineage, manifests, repository, nothing)
 
 

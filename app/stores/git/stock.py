@@ -34,7 +34,10 @@ class StockGit:
     path: str
 
     def trace(self, repository: Path, path: str, head: str, tips: Collection[str]) -> Generator[Trace, None, bool]:
-        """See Repository.trace. Returns whether git succeeded; when not, the log says why and nothing was read."""
+        """See Repository.trace. Returns whether git succeeded; when not, the log says why.
+
+        The commits come first, so that whoever takes them is done when what stands at the path is known, too.
+        """
         wanted = "\n".join([head, *(f"^{tip}" for tip in tips), ""]).encode()
         with ExitStack() as stack:
             command = [self.path, "-C", str(repository), *_PLAIN]
@@ -42,12 +45,14 @@ class StockGit:
             graph = _Running(stack, [*command, *_GRAPH], wanted)
             while graph.runs():
                 yield NOTHING
-            oids, parents, times = _columns(graph.output())
+            if graph.failed():
+                return False
+            yield Trace(*_columns(graph.output()), {})
             while diffs.runs():
                 yield NOTHING
-            if graph.failed() or diffs.failed():
+            if diffs.failed():
                 return False
-            yield Trace(oids, parents, times, dict(_entries(iter(diffs.output().split("\0")), path)))
+            yield Trace((), (), (), dict(_entries(iter(diffs.output().split("\0")), path)))
             return True
 
 
