@@ -53,6 +53,10 @@ class CacheUnavailableError(StoreError):
     """The cache did not answer in time, or not sensibly. Never fatal: Git has the answer."""
 
 
+class QueueUnavailableError(StoreError):
+    """The queue accepted nothing, or what it accepted is not known. Never fatal: Git has what there is to send."""
+
+
 class LinkRefusedError(StoreError):
     """A signed link was altered, has expired or does not fit what was sent. `status` is the HTTP answer."""
 

@@ -1,4 +1,4 @@
-"""What the registry needs from the places where things are kept: four ports and their records.
+"""What the registry needs from the places where things are kept: five ports and their records.
 
 Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
 """
@@ -107,7 +107,8 @@ class Repository(Protocol):
     def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:
         """The commit `head` and all behind it that are not `known`; `tips` are those known that have no known child.
 
-        In parts, of which any may be empty, so that whoever reads a long history can stop in between.
+        In parts, of which any may be empty or say again what others said, so that whoever reads a long history can stop
+        in between. The entries of a commit may come in a later part than the commit.
         Raises CommitNotFoundError, and RepositoryCorruptError when one behind it is missing.
         """
 
@@ -178,6 +179,12 @@ class Cache(Protocol):
     async def put_derived(self, values: Mapping[str, bytes]) -> None:
         """Store what follows from Git alone: whatever anybody stores under a name is true, so the last may win."""
 
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Whether `holder` is the one to do what `name` stands for, for `seconds` from now.
+
+        That is whoever asks first, for as long as it asks again in time. A hint: a flushed cache lets two believe it.
+        """
+
     async def close(self) -> None:
         """Let go of every connection. The cache is not used after."""
 
@@ -225,3 +232,44 @@ class ObjectStore(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection."""
+
+
+# ── Events ───────────────────────────────────────────────────────────────────────────────────
+
+BATCH_MESSAGES = 10
+BATCH_BYTES = 256 * 1024
+"""What a queue takes at once, of one message or of several together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a queue carries: the same `id` always has the same body, so whoever gets it twice knows.
+
+    Messages of one `group` are delivered in the order in which they were accepted. `body` and the names and values of
+    `attributes`, of which none is empty, are text that XML 1.0 may hold.
+    """
+
+    id: str
+    group: str
+    body: str
+    attributes: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes, as queues count them: the body, and of each attribute its name, the word `String` and its value."""
+        attributes = (len(name) + len("String") + len(value.encode()) for name, value in self.attributes.items())
+        return len(self.body.encode()) + sum(attributes)
+
+
+class Queue(Protocol):
+    """Where messages go that others receive, at least once each."""
+
+    async def send(self, messages: Sequence[Message]) -> frozenset[str]:
+        """The ids of those that were accepted, at least one; what is not among them may be sent again.
+
+        Up to `BATCH_MESSAGES` messages of distinct groups, `BATCH_BYTES` together. Raises QueueUnavailableError when
+        none was accepted, and when nobody knows: any may have been.
+        """
+
+    async def close(self) -> None:
+        """Let go of every connection. The queue is not used after."""

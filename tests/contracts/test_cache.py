@@ -140,6 +140,27 @@ async def test_asking_for_no_names_gives_nothing(cache: Cache) -> None:
     assert await cache.derived([]) == {}
 
 
+async def test_a_lease_is_held_by_whoever_asks_first_for_as_long_as_it_asks_in_time(cache: Cache) -> None:
+    assert await cache.lease("publish", "one", 0.2)
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+        assert await cache.lease("publish", "one", 0.2)
+        assert not await cache.lease("publish", "two", 0.2)
+    await asyncio.sleep(0.3)
+    assert await cache.lease("publish", "two", 0.2)
+    assert not await cache.lease("publish", "one", 0.2)
+
+
+async def test_leases_of_different_names_have_nothing_to_do_with_each_other(cache: Cache) -> None:
+    assert await cache.lease("publish", "one", 60)
+    assert await cache.lease("repack", "two", 60)
+
+
+async def test_of_many_who_ask_at_once_one_gets_the_lease(cache: Cache) -> None:
+    asked = await asyncio.gather(*(cache.lease("publish", str(holder), 60) for holder in range(50)))
+    assert asked.count(True) == 1
+
+
 async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:
     await cache.put_derived({"a" * 40: b"one"})
     for _ in range(50):
@@ -154,3 +175,12 @@ async def test_more_callers_than_connections_all_get_their_answer(cache: Cache) 
     await cache.put_derived({"a" * 40: b"one"})
     answers = await asyncio.gather(*(cache.derived(["a" * 40]) for _ in range(200)))
     assert all(answer == {"a" * 40: b"one"} for answer in answers)
+
+
+async def test_a_lease_that_would_never_end_is_none(valkey: PrivateValkey) -> None:
+    cache = RedisCache(valkey.url)
+    client = redis.asyncio.Redis.from_url(valkey.url)
+    await client.set("ml-registry:1:lease:publish", b"\xff rubbish")
+    assert await cache.lease("publish", "one", 5)
+    await client.aclose()
+    await cache.close()

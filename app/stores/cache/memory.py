@@ -1,5 +1,6 @@
 """The cache inside one process: exact, and gone with it. For tests, and where no server can be started."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 
@@ -10,6 +11,7 @@ class MemoryCache:
         self._ticket = 0
         self._pointers: dict[str, dict[str, tuple[int, bytes | None]]] = {}
         self._derived: dict[str, bytes] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
 
     async def ticket(self) -> int:
         """See Cache."""
@@ -44,6 +46,15 @@ class MemoryCache:
     async def put_derived(self, values: Mapping[str, bytes]) -> None:
         """See Cache."""
         self._derived.update(values)
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """See Cache."""
+        now = time.monotonic()
+        held_by, until = self._leases.get(name, (holder, now))
+        if held_by != holder and now < until:
+            return False
+        self._leases[name] = (holder, now + seconds)
+        return True
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -6,6 +6,7 @@ Keys, all below `ml-registry:1:` (a new layout gets a new number, and the old ke
     pointers:<project>   hash   by field, `<ticket>=<value>`; `<ticket>-` where the pointer was forgotten
     manifest:<blob>      string expiring: a manifest
     lineage:<project>…   string expiring: the commit graph of a project, and what is known of its manifest's versions
+    lease:<name>         string expiring: who does what `name` stands for
 """
 
 import asyncio
@@ -69,6 +70,14 @@ end
 return 1
 """
 
+# One that would never end, or not for longer than anybody asks for, was not written here.
+_LEASE = """
+local left = redis.call('PTTL', KEYS[1])
+if left > 0 and left <= tonumber(ARGV[2]) and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
 
 class RedisCache:
     """A Cache at `url`: `redis://`, `rediss://` or `unix://`.
@@ -90,6 +99,7 @@ class RedisCache:
         self._redis: Redis = Redis.from_pool(pool)
         self._take_ticket = self._redis.register_script(_TICKET)
         self._move = self._redis.register_script(_MOVE)
+        self._lease = self._redis.register_script(_LEASE)
         self._timeout = timeout
         self._breaker = _Breaker(pause)
 
@@ -141,6 +151,11 @@ class RedisCache:
             for name, value in values.items():
                 pipeline.set(f"{PREFIX}{name}", value, ex=DERIVED_SECONDS)
             await pipeline.execute()
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """See Cache. Everybody asks for a name with the same `seconds`."""
+        async with self._answer():
+            return bool(await self._lease(keys=[f"{PREFIX}lease:{name}"], args=[holder, round(seconds * 1000)]))
 
     async def close(self) -> None:
         """See Cache."""
