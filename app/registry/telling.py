@@ -77,6 +77,11 @@ class Telling:
             self._feed.publish(self._journal.tip, [])
         self._begun = True
 
+    @property
+    def now(self) -> Place | None:
+        """The place behind all that is written in the journal; None while nothing is."""
+        return (self._journal.tip, LAST, LAST) if self._journal.tip else None
+
     def knows(self, project: Project, heads: Mapping[str, str]) -> bool:
         """Whether the journal has the branches of a project at these commits."""
         return self._journal.position(project.name) == heads

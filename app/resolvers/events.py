@@ -18,6 +18,12 @@ async def page(context: Context, project: Project, first: int | None, after: str
     return window(request, found, _key).map(lambda told: told.event)
 
 
+def now(context: Context) -> str | None:
+    """The cursor behind every event there was; None before the first."""
+    place = context.registry.telling.now
+    return encode(SCOPE, place) if place else None
+
+
 async def follow(context: Context, wanted: EventFilter | None, after: str | None) -> AsyncGenerator[Edge[Event], None]:
     """The events from now on, or from just after a cursor."""
     test = (wanted or EventFilter()).test()

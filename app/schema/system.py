@@ -2,6 +2,7 @@
 
 from app import __version__
 from app.registry import model
+from app.resolvers import events
 from app.resolvers.limits import Limits as Limited
 from app.schema import described
 from app.schema.info import Info
@@ -46,6 +47,14 @@ class Registry:
             query_depth=limits.query_depth,
             query_tokens=limits.query_tokens,
         )
+
+    @described.field
+    def event_cursor(self, info: Info) -> str | None:
+        """Where events stand now: a subscription `after` it misses nothing of what comes, whenever it connects.
+
+        Null before the first event. Costs nothing.
+        """
+        return events.now(info.context)
 
 
 @described.type_

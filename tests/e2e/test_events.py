@@ -173,6 +173,21 @@ def test_the_events_of_a_project_are_paged_by_the_cursors_that_listeners_get(wor
     assert [edge["node"]["artifactName"] for edge in rest] == ["entry-3", "entry-4"]
 
 
+def test_a_listener_that_asked_where_events_stand_misses_nothing_until_it_connects(work: Work, events: Socket) -> None:
+    work.put("before")
+    events.next()
+    cursor = work.server.ask("{ registry { eventCursor } }")["registry"]["eventCursor"]
+    work.put("after")
+    events.next()
+    with socket(work.server, filter={"project": work.name}, after=cursor) as late:
+        assert said(late.next()) == ("ARTIFACT_ADDED", "main", "after")
+
+
+def test_events_stand_nowhere_before_the_first(tmp_path: Path) -> None:
+    with running(tmp_path / "var", "--no-demo") as server:
+        assert server.ask("{ registry { eventCursor } }") == {"registry": {"eventCursor": None}}
+
+
 FOREIGN = ["", "x", "ü", "eyJhIjoxfQ", "A" * 5000]
 
 
