@@ -19,7 +19,7 @@ from statistics import median
 
 from common import CREATE, Client, arguments, registry
 
-PROJECT = "history"
+PROJECT, OTHER_PROJECT = "history", "other"
 MANIFEST = "artifacts.yml"
 FOLDERS, FILES = 40, 50
 EVERY = 100  # commits, of which one touches the manifest
@@ -120,6 +120,7 @@ def measure(folder: Path, query: str, variables: dict[str, str], rounds: int) ->
     """A server that knows nothing yet: the first page for the first time, with others at work, and then again."""
     with registry(folder) as (port, _):
         client = Client(port)
+        client.ask(query, **{**variables, "p": OTHER_PROJECT})  # the document is not what is measured
         with bystander(port) as idle:
             time.sleep(1)
         with bystander(port) as busy:
@@ -145,7 +146,8 @@ def run(folder: Path, query: str, commits: int, entries: int, rounds: int) -> di
     """One repository: what the server takes with git on its PATH and without, and what git itself takes. In seconds."""
     with registry(folder) as (port, repositories):
         client = Client(port)
-        client.ask(CREATE, name=PROJECT)
+        for project in (PROJECT, OTHER_PROJECT):
+            client.ask(CREATE, name=project)
         client.close()
     repository = repositories / f"{PROJECT}.git"
     write(repository, commits, entries)

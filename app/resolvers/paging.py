@@ -79,7 +79,11 @@ def decode(scope: Key, cursor: str) -> Key:
             return tuple(json.loads(text))
     except (ValueError, binascii.Error):
         pass
-    raise InvalidInputError.of("after", "This is no cursor of this list. Leave it out to begin at the start.")
+    raise _foreign()
+
+
+def _foreign() -> InvalidInputError:
+    return InvalidInputError.of("after", "This is no cursor of this list. Leave it out to begin at the start.")
 
 
 def _check(scope: Key, text: bytes) -> bytes:
@@ -90,6 +94,8 @@ def _check(scope: Key, text: bytes) -> bytes:
 def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
     """A page of a list that is at hand, sorted by `key`."""
     size, start = request.size(), request.start()
+    if start is not None and items and [*map(type, start)] != [*map(type, key(items[0]))]:
+        raise _foreign()  # somebody made it up, and knew how
     begin = bisect_right(items, start, key=key) if start is not None else 0
     shown = items[begin : begin + size]
     edges = tuple(Edge(encode(request.scope, key(item)), item) for item in shown)

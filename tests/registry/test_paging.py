@@ -79,6 +79,12 @@ def test_a_cursor_changed_anywhere_is_refused() -> None:
             decode(SCOPE, cursor[:place] + ("A" if character != "A" else "B") + cursor[place + 1 :])
 
 
+@pytest.mark.parametrize("key", [(), (1,), ("a", "b"), (None,), (["a"],)])
+def test_a_cursor_somebody_made_up_is_refused_however_well(key: tuple[object, ...]) -> None:
+    with pytest.raises(InvalidInputError):
+        letters("abc", 2, encode(SCOPE, key))
+
+
 def test_a_cursor_of_another_list_is_refused() -> None:
     with pytest.raises(InvalidInputError):
         decode(("numbers",), encode(SCOPE, ("a",)))
