@@ -1,9 +1,9 @@
 """Runs GraphQL documents against the schema: parsed and checked once, executed often, errors fit to be shown."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import isawaitable
 from typing import Any, TypeAlias, cast
 
@@ -17,14 +17,16 @@ from graphql import (
     execute,
     parse,
     specified_rules,
-    subscribe,
     validate,
 )
+from graphql.execution import Executor, create_source_event_stream, execute_subscription_event
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from app.http.errors import MAX_ERRORS, Code, Mask, Refusal
+from app.http.body import encode_json
+from app.http.broadcast import Answers, shape, shaping
+from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, no_details
 from app.resolvers.limits import Limits
 from app.schema.limits import check_limits
 
@@ -32,6 +34,7 @@ Result: TypeAlias = dict[str, Any]
 """A GraphQL response: `data`, unless the request was refused, and `errors`, when there are any."""
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+IS_AWAITABLE: Any = optimized_is_awaitable  # the same predicate that Strawberry uses, which types it more loosely
 KEPT_DOCUMENTS = 256
 KEPT_LENGTH = 16 * 1024
 """Characters of a document that is worth keeping; longer ones carry their values inside and never come again."""
@@ -39,29 +42,42 @@ KEPT_LENGTH = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A checked document and the one operation of it to run. `name` is None when it is the only one."""
+    """A checked document and the one operation of it to run. `name` is None when it is the only one.
 
+    `shaping` are the variables that may shape its answers to events.
+    """
+
+    text: str
     document: DocumentNode
     kind: OperationType
     name: str | None
+    shaping: frozenset[str]
 
 
 class Engine:
-    """Executes operations. `public` are the exceptions whose `code` and text callers may see."""
+    """Executes operations.
 
-    def __init__(self, schema: strawberry.Schema, limits: Limits, public: tuple[type[Exception], ...] = ()) -> None:
+    `public` are the exceptions whose `code` and text callers may see; `details` says what else of one they may.
+    Contexts that are equal get equal answers to an event, so it is answered once for all of them.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        limits: Limits,
+        public: tuple[type[Exception], ...] = (),
+        details: Callable[[Exception], Mapping[str, Any]] = no_details,
+    ) -> None:
         self._schema = schema._schema  # noqa: SLF001  Strawberry names its graphql-core schema no other way
+        self._executor_class = cast("type[Executor[Any]]", schema.execution_context_class)
         self._limits = limits
-        self._mask = Mask(public)
-        self._options: dict[str, Any] = {
-            "executor_class": schema.execution_context_class,
-            "is_awaitable": optimized_is_awaitable,
-        }
+        self._mask = Mask(public, details)
+        self._answers = Answers()
         self._checked = lru_cache(KEPT_DOCUMENTS)(self._check)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """The operation to run. Raises Refusal for what does not parse, validate or name exactly one operation."""
-        document = self._checked(query) if len(query) <= KEPT_LENGTH else self._check(query)
+        document, shaped_by = self._checked(query) if len(query) <= KEPT_LENGTH else self._check(query)
         operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
         if operation_name:
             operations = [node for node in operations if node.name and node.name.value == operation_name]
@@ -71,39 +87,70 @@ class Engine:
         if len(operations) != 1:
             message = f"The document has {len(operations)} operations; say which one to run in 'operationName'."
             raise Refusal(Code.OPERATION_NOT_FOUND, message)
-        return Operation(document, operations[0].operation, operation_name or None)
+        return Operation(query, document, operations[0].operation, operation_name or None, shaped_by)
 
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
     ) -> Result:
         """Run a query or a mutation."""
-        result = execute(self._schema, operation.document, **self._arguments(operation, variables, context))
+        result = execute(
+            self._schema,
+            operation.document,
+            context_value=context,
+            variable_values=dict(variables),
+            operation_name=operation.name,
+            executor_class=self._executor_class,
+            is_awaitable=IS_AWAITABLE,
+        )
         return self._result(await result if isawaitable(result) else result, request_id)
 
     async def stream(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
-    ) -> AsyncGenerator[Result, None]:
-        """The results of an operation of any kind; a query or a mutation has one. Close it to stop a subscription.
+    ) -> AsyncGenerator[bytes, None]:
+        """The answers to an operation of any kind, as JSON; a query or a mutation has one. Close it to stop.
 
-        Raises what the source of the subscription's events raises: turn it into an answer with `refusal`.
+        Raises Refusal for what is not executed at all, and what the source of a subscription's events raises: turn
+        that into an answer with `refusal`.
         """
         if operation.kind is not OperationType.SUBSCRIPTION:
-            yield await self.execute(operation, variables, context, request_id)
+            yield _encoded(await self.execute(operation, variables, context, request_id))
             return
-        source = subscribe(self._schema, operation.document, **self._arguments(operation, variables, context))
+        executor = self._executor_class.build(
+            self._schema,
+            operation.document,
+            context_value=context,
+            raw_variable_values=dict(variables),
+            operation_name=operation.name,
+            is_awaitable=IS_AWAITABLE,
+        )
+        if isinstance(executor, list):
+            raise self._refused(Code.BAD_USER_INPUT, executor)
+        source = create_source_event_stream(executor)
         events = await source if isawaitable(source) else source
         if isinstance(events, ExecutionResult):
-            yield self._result(events, request_id)
+            yield _encoded(self._result(events, request_id))
             return
-        async with aclosing(cast("AsyncGenerator[ExecutionResult, None]", events)) as results:
-            async for result in results:
-                yield self._result(result, request_id)
+        asked = operation.text, operation.name, shape(operation.shaping, variables), context
+        audience = self._answers.audience(asked)
+        async with aclosing(cast("AsyncGenerator[Any, None]", events)) as those:
+            async for event in those:
+                yield await self._answers.to(audience, event, partial(self._answer, executor, event, request_id))
 
     def refusal(self, error: Exception, request_id: str) -> Refusal:
         """What to answer when a request ended in an exception. What nobody expected is logged here and masked."""
         return self._mask.refusal(error, request_id)
 
-    def _check(self, query: str) -> DocumentNode:
+    def _answer(self, executor: Executor[Any], event: object, request_id: str) -> bytes | Awaitable[bytes]:
+        result = execute_subscription_event(executor.build_per_event_executor(event))
+        if not isawaitable(result):
+            return _encoded(self._result(result, request_id))
+
+        async def answer() -> bytes:
+            return _encoded(self._result(await result, request_id))
+
+        return answer()
+
+    def _check(self, query: str) -> tuple[DocumentNode, frozenset[str]]:
         try:
             document = parse(query, max_tokens=self._limits.query_tokens)
         except GraphQLError as error:
@@ -113,18 +160,11 @@ class Engine:
         )
         if errors:
             raise self._refused(Code.GRAPHQL_VALIDATION_FAILED, errors)
-        return document
+        root = self._schema.subscription_type
+        return document, shaping(document, root.name if root else "")
 
     def _refused(self, code: Code, errors: list[GraphQLError]) -> Refusal:
         return Refusal(code, errors[0].message, errors=self._mask.request_errors(errors, code))
-
-    def _arguments(self, operation: Operation, variables: Mapping[str, Any], context: object) -> dict[str, Any]:
-        return {
-            "variable_values": dict(variables),
-            "operation_name": operation.name,
-            "context_value": context,
-            **self._options,
-        }
 
     def _result(self, result: ExecutionResult, request_id: str) -> Result:
         if not result.errors:
@@ -132,3 +172,9 @@ class Engine:
         if result.data is None and all(error.path is None for error in result.errors):
             return {"errors": self._mask.request_errors(result.errors, Code.BAD_USER_INPUT)}
         return {"data": result.data, "errors": self._mask.execution_errors(result.errors, request_id)}
+
+
+def _encoded(result: Result) -> bytes:
+    if "data" not in result:
+        raise Refusal(Code.BAD_USER_INPUT, result["errors"][0]["message"], errors=result["errors"])
+    return encode_json(result)

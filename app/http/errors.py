@@ -1,7 +1,7 @@
 """How a failure is told to a caller: one closed list of codes, and a mask over everything nobody meant to say."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -74,11 +74,20 @@ class Refusal(Exception):  # noqa: N818  an answer to the caller, not a fault of
         return STATUS.get(self.code, 422)
 
 
+def no_details(error: Exception) -> Mapping[str, Any]:  # noqa: ARG001 (the shape of such a function)
+    """Nothing beside the code."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Decides what of an error a caller sees. `public` are exceptions with a `code` and a text for callers."""
+    """Decides what of an error a caller sees.
+
+    `public` are exceptions with a `code` and a text for callers; `details` are what else `extensions` say of one.
+    """
 
     public: tuple[type[Exception], ...]
+    details: Callable[[Exception], Mapping[str, Any]] = no_details
 
     def request_errors(self, errors: Iterable[GraphQLError], code: Code) -> list[dict[str, Any]]:
         """Errors of a document or its variables: the caller's own, shown as they are, under `code` or their own."""
@@ -94,7 +103,8 @@ class Mask:
         if isinstance(error, Refusal):
             return error
         if isinstance(error, self.public):
-            return Refusal(_code_of(error), str(error))
+            shown = {"message": str(error), "extensions": {"code": _code_of(error), **self.details(error)}}
+            return Refusal(_code_of(error), str(error), errors=[shown])
         _log(error, request_id, "outside the fields")
         return Refusal(Code.INTERNAL, _MASKED.format(request_id), errors=[_masked({}, request_id)])
 

@@ -80,7 +80,7 @@ class Edge:
             operation = self._engine.prepare(asked.query, asked.operation_name)
         except Refusal as refusal:
             if accepted.prefers_stream:  # an event source cannot read the body of any other status
-                return stream(_once({"errors": refusal.errors}))
+                return stream(_once(encode_json({"errors": refusal.errors})))
             raise
         if safe and operation.kind is OperationType.MUTATION:
             raise _not_allowed("A mutation changes things: send it with POST.", "POST")
@@ -140,5 +140,5 @@ def _json(status: int, content: Result, media_type: str, headers: Mapping[str, s
     return Response(body, status, headers={**HEADERS, **(headers or {})}, media_type=f"{media_type}; charset=utf-8")
 
 
-async def _once(result: Result) -> AsyncGenerator[Result, None]:
-    yield result
+async def _once(answer: bytes) -> AsyncGenerator[bytes, None]:
+    yield answer

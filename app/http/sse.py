@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.http.body import encode_json
 from app.http.connections import Connections, cancel
-from app.http.engine import Engine, Result
+from app.http.engine import Engine
 
 KEEP_ALIVE = 12.0
 """Seconds between comments that keep proxies from closing a quiet stream."""
@@ -23,19 +23,19 @@ HEADERS = (
 
 
 class EventStream:
-    """An ASGI answer that sends each result as it comes, and closes the results when the client leaves."""
+    """An ASGI answer that sends each answer as it comes, and closes the answers when the client leaves."""
 
     def __init__(
-        self, results: AsyncGenerator[Result, None], engine: Engine, connections: Connections, request_id: str
+        self, answers: AsyncGenerator[bytes, None], engine: Engine, connections: Connections, request_id: str
     ) -> None:
-        self._results = results
+        self._answers = answers
         self._engine = engine
         self._connections = connections
         self._request_id = request_id
         self._stopped = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the results end, the client leaves or the server shuts down."""
+        """Stream until the answers end, the client leaves or the server shuts down."""
         del scope
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
         with self._connections.holding(self._stopped.set):
@@ -54,18 +54,19 @@ class EventStream:
 
     async def _deliver(self, send: Send) -> None:
         try:
-            async with aclosing(self._results) as results:
-                async for result in results:
-                    await _send_text(send, _next(result))
+            async with aclosing(self._answers) as answers:
+                async for answer in answers:
+                    await _send_text(send, _next(answer))
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001  the stream has begun: whatever it was is told as its last event
-            await _send_text(send, _next({"errors": self._engine.refusal(error, self._request_id).errors}))
+            refusal = self._engine.refusal(error, self._request_id)
+            await _send_text(send, _next(encode_json({"errors": refusal.errors})))
         await _send_text(send, b"event: complete\ndata: \n\n")
 
 
-def _next(result: Result) -> bytes:
-    return b"event: next\ndata: " + encode_json(result) + b"\n\n"
+def _next(answer: bytes) -> bytes:
+    return b"event: next\ndata: %b\n\n" % answer
 
 
 async def _send_text(send: Send, text: bytes, *, more: bool = True) -> None:

@@ -157,8 +157,9 @@ class Session:
 
     async def _operate(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
         """Run one operation and send what it answers, ended by exactly one `error` or `complete`."""
+        last: dict[str, Any] = {"type": "complete"}
         try:
-            last = await self._deliver(operation_id, request, grant)
+            await self._deliver(operation_id, request, grant)
         except WebSocketDisconnect:
             return
         except Exception as error:  # noqa: BLE001  one operation's fault is told to it and ends nothing else
@@ -167,19 +168,20 @@ class Session:
         with suppress(WebSocketDisconnect):
             await self._send({"id": operation_id, **last})
 
-    async def _deliver(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> dict[str, Any]:
+    async def _deliver(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
         operation = self._engine.prepare(request.query, request.operation_name)
         context = await grant.make_context()
-        results = self._engine.stream(operation, request.variables, context, self._request_id)
-        async with aclosing(results):
-            async for result in results:
-                if "data" not in result:
-                    return {"type": "error", "payload": result["errors"]}
-                await self._send({"id": operation_id, "type": "next", "payload": result})
-        return {"type": "complete"}
+        head = encode_json({"id": operation_id, "type": "next", "payload": None}).removesuffix(b"null}")
+        answers = self._engine.stream(operation, request.variables, context, self._request_id)
+        async with aclosing(answers):
+            async for answer in answers:
+                await self._send_text(b"%b%b}" % (head, answer))
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        text = encode_json(message).decode()
+        await self._send_text(encode_json(message))
+
+    async def _send_text(self, encoded: bytes) -> None:
+        text = encoded.decode()
         try:
             await self._websocket.send_text(text)
         except RuntimeError as error:  # how the server says that the socket has closed meanwhile

@@ -134,6 +134,9 @@ class EventEdge:
     cursor: str
     node: Event
 
+    def __hash__(self) -> int:
+        return hash(self.cursor)
+
 
 @described.type_
 class EventConnection:
