@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TypeVar
 
 from app.registry.lineage import Lineage, Reading, UnreadError
@@ -74,9 +74,10 @@ class Lineages:
         repository, graph = self._git.repository(project.name), lineage.graph
         if head not in graph:
             growth = graph.growth()
-            for part in repository.trace(project.manifest_path, head, graph, graph.tips):
-                self._go_on()
-                growth.take(part)
+            with closing(repository.trace(project.manifest_path, head, graph, graph.tips)) as parts:
+                for part in parts:
+                    self._go_on()
+                    growth.take(part)
             graph.add(growth)
         return question(Reading(lineage, self._manifests, repository, self._go_on))
 

@@ -3,7 +3,7 @@
 Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
 """
 
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -104,7 +104,7 @@ class Repository(Protocol):
     def blob(self, oid: str, limit: int) -> bytes:
         """A blob's bytes. Raises BlobNotFoundError, or BlobTooLargeError before inflating more than `limit` bytes."""
 
-    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Generator[Trace, None, None]:
         """The commit `head` and all behind it that are not `known`; `tips` are those known that have no known child.
 
         In parts, of which any may be empty or say again what others said, so that whoever reads a long history can stop

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from pathlib import Path
 
 from app.stores.durable import sync_folder
@@ -83,7 +83,7 @@ class DiskRepository:
         with self._reading():
             return objects.read_blob(self._objects, oid, limit)
 
-    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Generator[Trace, None, None]:
         """See Repository.trace. Where there is much to read and a stock Git on the PATH, that reads it."""
         with self._reading(), held_open(self._objects) as held:
             walk = tracing.Walk(held, path, head, known)

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Generator, Mapping, Sequence
 
 from dulwich.objects import ShaFile
 
@@ -63,7 +63,7 @@ class MemoryRepository:
         """See Repository.blob."""
         return objects.read_blob(self.objects, oid, limit)
 
-    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Iterator[Trace]:  # noqa: ARG002 - the port's
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Generator[Trace, None, None]:  # noqa: ARG002 - the port's
         """See Repository.trace."""
         return tracing.Walk(self.objects, path, head, known).parts()
 

@@ -1,6 +1,6 @@
 """What stands at one path along a history, read commit by commit."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator
 
 from dulwich.objects import ObjectID
 
@@ -29,7 +29,7 @@ class Walk:
         """Whether there is nothing left to read."""
         return not self._waiting
 
-    def parts(self) -> Iterator[Trace]:
+    def parts(self) -> Generator[Trace, None, None]:
         """All that is left."""
         while not self.done:
             yield self.take(PART)
