@@ -24,6 +24,7 @@ from app.registry.registry import Registry, Stores
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.schema.build import build_schema
+from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import connect
@@ -40,7 +41,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     async def make_context(connection: HTTPConnection) -> Context:
         return Context(connection.app.state.registry, caller, limits)
 
-    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,)), make_context)
+    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,), details=details), make_context)
     app = Starlette(
         routes=[
             Route("/graphql", edge),

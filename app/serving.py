@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from app.http.body import MAX_BODY
+from app.http.peers import HttpProtocol, SocketProtocol
 from app.main import create_app
 from app.observability import configure_logging
 from app.registry import names
@@ -82,6 +83,8 @@ class _Server(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            http=HttpProtocol,
+            ws=SocketProtocol,
             ws_max_size=MAX_BODY,
             ws_per_message_deflate=False,
         )

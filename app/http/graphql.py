@@ -46,8 +46,8 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or talk on one socket until it closes."""
         if scope["type"] == "websocket":
-            websocket = WebSocket(scope, receive, send)
-            await Session(websocket, self._engine, self._authorise, _request_id(scope)).run(self.connections)
+            session = Session(scope, receive, send, self._engine, self._authorise, _request_id(scope))
+            await session.run(self.connections)
         else:
             response = await self._respond(Request(scope, receive))
             await response(scope, receive, send)

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from app.http.body import encode_json
 from app.http.connections import Connections, cancel
 from app.http.engine import Engine
+from app.http.peers import Outlet
 
 KEEP_ALIVE = 12.0
 """Seconds between comments that keep proxies from closing a quiet stream."""
@@ -36,12 +37,13 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the answers end, the client leaves or the server shuts down."""
-        del scope
+        send = outlet = Outlet(send, scope)
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
         with self._connections.holding(self._stopped.set):
             tasks = [
                 asyncio.create_task(self._deliver(send)),
                 asyncio.create_task(_keep_alive(send)),
+                asyncio.create_task(outlet.watch()),
                 asyncio.create_task(_client_leaves(receive)),
                 asyncio.create_task(self._stopped.wait()),
             ]

@@ -10,12 +10,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Never, TypeAlias
 
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.http.body import MAX_BODY, GraphQLRequest, decode_json, encode_json, parse_request
 from app.http.connections import Connections, cancel
 from app.http.engine import Engine
 from app.http.errors import Code, Refusal
+from app.http.peers import Outlet
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -45,10 +47,16 @@ class _Close(Exception):  # noqa: N818  the end of a conversation, not always a 
 
 
 class Session:
-    """The conversation on one socket, from its acceptance to its close."""
+    """The conversation on one socket, from its acceptance to its close.
 
-    def __init__(self, websocket: WebSocket, engine: Engine, authorise: Authorise, request_id: str) -> None:
-        self._websocket = websocket
+    What waits for a slow peer is one message of each operation, and what the server itself buffers.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, engine: Engine, authorise: Authorise, request_id: str
+    ) -> None:
+        self._outlet = Outlet(send, scope)
+        self._websocket = WebSocket(scope, receive, self._outlet)
         self._engine = engine
         self._authorise = authorise
         self._request_id = request_id
@@ -65,14 +73,14 @@ class Session:
         await self._websocket.accept(PROTOCOL if known else None)
         if not known:
             self._stop(4406, f"Speak the subprotocol {PROTOCOL}")
-        reader = asyncio.create_task(self._read())
+        watch, reader = asyncio.create_task(self._outlet.watch()), asyncio.create_task(self._read())
         ends: list[asyncio.Future[Any]] = [reader, self._stopping]
         try:
             with connections.holding(self._go_away):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._timer.cancel()
-            await cancel([reader, *self._tasks])
+            await cancel([watch, reader, *self._tasks])
         end = self._stopping.result() if self._stopping.done() else reader.exception()
         if isinstance(end, _Close):
             await self._close(end)

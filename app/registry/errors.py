@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from app.registry.manifest import Problem
 
 if TYPE_CHECKING:
+    from app.registry.feed import Place
     from app.registry.model import Change
 
 
@@ -155,3 +156,16 @@ class CursorExpiredError(RegistryError):
     """The place a stream should resume from is no longer known."""
 
     code = "CURSOR_EXPIRED"
+
+
+class TooSlowError(RegistryError):
+    """A listener fell so far behind that it is kept no longer; `place` is the last it passed, where there was one."""
+
+    code = "TOO_SLOW"
+
+    def __init__(self, place: "Place | None") -> None:
+        super().__init__(
+            "You read too slowly and were cut off. Subscribe again after the last cursor you handled, or after the one "
+            "that stands here: nothing is lost."
+        )
+        self.place = place

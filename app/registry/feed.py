@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
-from app.registry.errors import CursorExpiredError
+from app.registry.errors import TooSlowError
 from app.registry.manifest import Entry
 from app.registry.model import Event, EventKind, ObjectState
 from app.registry.search import glob
@@ -106,6 +106,11 @@ class Feed:
         """Where to go on for what has not been told yet."""
         return self._count
 
+    @property
+    def newest(self) -> str | None:
+        """The record that was told last."""
+        return next(reversed(self._ends), None)
+
     def behind(self, place: Place) -> int | None:
         """Where to go on after an event, None when it is not in the buffer."""
         number = self._numbers.get(place)
@@ -119,19 +124,18 @@ class Feed:
         """Wait until something was told."""
         await self._moved.wait()  # this very event: a new one takes its place when it is set
 
-    async def follow(self, number: int, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
-        """From there on, without an end. Raises CursorExpiredError for a follower who is too slow."""
+    async def follow(
+        self, number: int, place: Place | None, wanted: Callable[[Event], bool]
+    ) -> AsyncGenerator[Told, None]:
+        """From there on, just after `place`, without an end. Raises TooSlowError for a follower that is overtaken."""
         while not self._closed:
             if number < self._oldest:
-                raise CursorExpiredError(
-                    "This subscriber was too slow and was cut off. Subscribe again after the last cursor you handled: "
-                    "nothing is lost."
-                )
+                raise TooSlowError(place)
             if number == self._count:
                 await self.more()
                 continue
             told = self._told[number - self._oldest]
-            number += 1
+            number, place = number + 1, told.place
             if wanted(told.event):
                 yield told
 

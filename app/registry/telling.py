@@ -124,7 +124,10 @@ class Telling:
             await self._soon
 
     async def follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
-        """Events from now on, or from just after a place. Raises CursorExpiredError for one that is not known."""
+        """Events from now on, or from just after a place.
+
+        Raises CursorExpiredError for one that is not known, and TooSlowError when the feed has moved past the follower.
+        """
         number = self._feed.now if after is None else self._feed.behind(after)
         while number is None and after is not None:
             begun = after[0]
@@ -135,7 +138,9 @@ class Telling:
             number = self._feed.end(after[0])
             if number is None and after[0] == begun:
                 await self._feed.more()  # the newest record is known, and about to be told
-        async for one in self._feed.follow(number or 0, wanted):
+        if after is None and self._feed.newest:
+            after = (self._feed.newest, LAST, LAST)
+        async for one in self._feed.follow(number or 0, after, wanted):
             yield one
 
     async def page(self, project: Project, after: Place | None, count: int) -> list[Told]:

@@ -21,14 +21,19 @@ async def page(context: Context, project: Project, first: int | None, after: str
 def now(context: Context) -> str | None:
     """The cursor behind every event there was; None before the first."""
     place = context.registry.telling.now
-    return encode(SCOPE, place) if place else None
+    return cursor(place) if place else None
 
 
 async def follow(context: Context, wanted: EventFilter | None, after: str | None) -> AsyncGenerator[Edge[Event], None]:
     """The events from now on, or from just after a cursor."""
     test = (wanted or EventFilter()).test()
     async for told in context.registry.telling.follow(_place(after), test):
-        yield Edge(encode(SCOPE, _key(told)), told.event)
+        yield Edge(cursor(told.place), told.event)
+
+
+def cursor(place: Place) -> str:
+    """What names a place to callers."""
+    return encode(SCOPE, place)
 
 
 def _key(told: Told) -> Place:

@@ -1,12 +1,13 @@
 """Refusals a caller can act on, as members of results, and the one place where exceptions become them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import strawberry
 
 from app.registry import errors
 from app.registry.errors import Subject
+from app.resolvers import events
 from app.schema import described
 from app.schema.history import Change, change_view
 from app.schema.manifest import ManifestProblem
@@ -205,3 +206,10 @@ def handlers() -> list[strawberry.ExceptionHandler[Any]]:
         _Handler(errors.RemoteRejectedError, RemoteRejectedError, lambda e: {"reason": e.reason}),
         _Handler(errors.RemoteUnavailableError, RemoteUnavailableError),
     ]
+
+
+def details(error: Exception) -> Mapping[str, Any]:
+    """What `errors[].extensions` says of a refusal beside its code: where a listener that was cut off goes on."""
+    if isinstance(error, errors.TooSlowError) and error.place:
+        return {"cursor": events.cursor(error.place)}
+    return {}

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from app.http.engine import Engine
 from app.http.errors import Code, Refusal
 from app.http.graphql import Edge
+from app.http.peers import HttpProtocol, SocketProtocol
 from app.http.websocket import Grant
 from app.resolvers.limits import Limits
 
@@ -184,7 +185,17 @@ class Server:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}/graphql"
-        self._server = uvicorn.Server(uvicorn.Config(self._serve, log_config=None, lifespan="off", interface="asgi3"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                self._serve,
+                http=HttpProtocol,
+                ws=SocketProtocol,
+                log_config=None,
+                lifespan="off",
+                interface="asgi3",
+                ws_per_message_deflate=False,
+            )
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run)
 

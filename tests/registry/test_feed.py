@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.registry.errors import CursorExpiredError
+from app.registry.errors import TooSlowError
 from app.registry.feed import EventFilter, Feed, Told
 from app.registry.manifest import entry_from
 from app.registry.model import Artifact, Change, ChangeKind, Event, EventKind, ObjectState, Project
@@ -51,7 +51,7 @@ async def take(stream: AsyncGenerator[Told, None], count: int) -> list[str]:
 async def test_a_subscriber_hears_what_comes_after_it_began() -> None:
     feed = Feed()
     feed.publish("a", told(1))
-    heard = asyncio.create_task(take(feed.follow(feed.now, everything), 2))
+    heard = asyncio.create_task(take(feed.follow(feed.now, None, everything), 2))
     await asyncio.sleep(0)
     feed.publish("b", told(2, 3))
     assert await heard == ["2", "3"]
@@ -62,7 +62,7 @@ async def test_a_subscriber_goes_on_just_behind_an_event() -> None:
     feed.publish("r", told(*range(5)))
     behind = feed.behind(("r", 0, 2))
     assert behind is not None
-    assert await take(feed.follow(behind, everything), 2) == ["3", "4"]
+    assert await take(feed.follow(behind, ("r", 0, 2), everything), 2) == ["3", "4"]
 
 
 async def test_a_subscriber_goes_on_behind_a_record_that_told_nothing() -> None:
@@ -72,7 +72,7 @@ async def test_a_subscriber_goes_on_behind_a_record_that_told_nothing() -> None:
     feed.publish("c", told(2, record="c"))
     end = feed.end("b")
     assert end is not None
-    assert await take(feed.follow(end, everything), 1) == ["2"]
+    assert await take(feed.follow(end, None, everything), 1) == ["2"]
 
 
 def test_what_the_buffer_does_not_hold_any_more_has_no_place_in_it() -> None:
@@ -86,7 +86,7 @@ def test_what_the_buffer_does_not_hold_any_more_has_no_place_in_it() -> None:
 
 async def test_a_slow_subscriber_is_cut_off_and_delays_nobody() -> None:
     feed = Feed(3)
-    slow, fast = feed.follow(feed.now, everything), feed.follow(feed.now, everything)
+    slow, fast = feed.follow(feed.now, None, everything), feed.follow(feed.now, None, everything)
     first = [asyncio.create_task(take(stream, 1)) for stream in (slow, fast)]
     await asyncio.sleep(0)
     feed.publish("r", told(0))
@@ -94,24 +94,26 @@ async def test_a_slow_subscriber_is_cut_off_and_delays_nobody() -> None:
     for number in range(1, 6):
         feed.publish("r", told(number))
         assert await take(fast, 1) == [str(number)]
-    with pytest.raises(CursorExpiredError, match="too slow"):
+    with pytest.raises(TooSlowError) as cut_off:
         await anext(slow)
+    assert cut_off.value.place == ("r", 0, 0)
 
 
 async def test_more_events_than_are_kept_at_once_cut_off_even_the_fast() -> None:
     feed = Feed(3)
-    waiting = asyncio.create_task(take(feed.follow(feed.now, everything), 1))
+    waiting = asyncio.create_task(take(feed.follow(feed.now, ("q", 0, 0), everything), 1))
     await asyncio.sleep(0)
     feed.publish("r", told(*range(4)))
-    with pytest.raises(CursorExpiredError):
+    with pytest.raises(TooSlowError) as cut_off:
         await waiting
+    assert cut_off.value.place == ("q", 0, 0)
 
 
 async def test_closing_ends_every_stream() -> None:
     feed = Feed()
 
     async def listen() -> list[str]:
-        return [one.event.id async for one in feed.follow(feed.now, everything)]
+        return [one.event.id async for one in feed.follow(feed.now, None, everything)]
 
     listening = [asyncio.create_task(listen()) for _ in range(3)]
     await asyncio.sleep(0)

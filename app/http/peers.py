@@ -1,0 +1,72 @@
+"""Peers that stop reading: what a server does so that they cost no more than what its system buffers for them.
+
+uvicorn holds at most 64 KiB for a peer, then makes whoever sends wait, and waits itself until the peer has taken all
+before it closes. These protocols tell the application how to hang up at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from starlette.types import Message, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+STALLED_SECONDS = 20.0
+"""For how long a peer may take nothing of what waits for it."""
+LINGER_SECONDS = 10.0
+"""For how long a socket may stay when the conversation on it is over."""
+HANG_UP = "ml_registry.hang_up"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP whose scope says how to hang up."""
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = {HANG_UP: self.transport.abort}  # type: ignore[dict-item]  # no dict
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket whose scope says how to hang up, and which does so when its peer takes not even the close."""
+
+    async def run_asgi(self) -> None:
+        """The whole conversation."""
+        self.scope["extensions"][HANG_UP] = self.transport.abort  # type: ignore[assignment]  # no dict
+        await super().run_asgi()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        """A ping was not answered."""
+        self.transport.abort()
+
+
+class Outlet:
+    """The `send` of one connection, that knows since when its peer has taken nothing of what waits for it."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._hang_up: Callable[[], None] | None = scope.get("extensions", {}).get(HANG_UP)
+        self._waiting = 0
+        self._since = 0.0
+
+    async def __call__(self, message: Message) -> None:
+        """Send, as soon as the peer has taken enough of what was sent before."""
+        if not self._waiting:
+            self._since = time.monotonic()
+        self._waiting += 1
+        try:
+            await self._send(message)
+        finally:
+            self._waiting -= 1
+            self._since = time.monotonic()
+
+    async def watch(self) -> None:
+        """Hang up once the peer has taken nothing for STALLED_SECONDS; whoever waits to send is told it is gone."""
+        while True:
+            await asyncio.sleep(STALLED_SECONDS / 4)
+            if self._waiting and time.monotonic() - self._since >= STALLED_SECONDS:
+                break
+        if self._hang_up:
+            self._hang_up()
