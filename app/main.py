@@ -29,6 +29,7 @@ from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import connect
 from app.workers.follow import repeat
+from app.workers.publish import publish
 
 EXPLORER = Path(__file__).parent / "explorer"
 
@@ -62,9 +63,10 @@ def _lifespan(
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with connect(settings.data_dir.resolve(), settings.base_url, settings.redis_url) as stores:
+        urls = settings.redis_url, settings.queue_url
+        async with connect(settings.data_dir.resolve(), settings.base_url, *urls) as stores:
             registry = Registry(
-                Stores(stores.git, stores.catalogue, stores.cache, stores.objects),
+                Stores(stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue),
                 stores.secret,
                 max_changes=limits.commit_changes,
                 max_size=limits.file_size,
@@ -74,17 +76,25 @@ def _lifespan(
             await registry.follow()
             if with_demo and not registry.catalogue.projects:
                 await demo.create(registry, caller)
-            following = asyncio.create_task(repeat(registry.follow, settings.sync_seconds))
+            workers = [asyncio.create_task(repeat(registry.follow, settings.sync_seconds))]
+            if registry.publisher:
+                workers.append(asyncio.create_task(publish(registry.publisher, registry.feed.more)))
             try:
                 yield
             finally:
-                following.cancel()
-                with suppress(asyncio.CancelledError):
-                    await following
+                await _end(workers)
                 await app.state.edge.close_all()
                 await registry.close()
 
     return lifespan
+
+
+async def _end(workers: list[asyncio.Task[None]]) -> None:
+    for worker in workers:
+        worker.cancel()
+    for worker in workers:
+        with suppress(asyncio.CancelledError):
+            await worker
 
 
 def _names(settings: Settings) -> set[str]:

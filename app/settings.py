@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None, description="The cache: redis://, rediss:// or unix://; a private one if unset."
     )
+    queue_url: str | None = Field(
+        None, description="The FIFO queue that hears of every event: sqs://name.fifo?region=…, or its https:// URL."
+    )
     actor_name: str = Field(default_factory=_user, description="Who changes things here while nobody signs in.")
     actor_email: str = Field(default_factory=lambda: f"{_user()}@localhost", description="Their address.")
     sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")

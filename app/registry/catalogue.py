@@ -64,6 +64,12 @@ class Catalogue:
         """One project, or None."""
         return self._projects.get(name)
 
+    def look_up(self, name: str) -> Project | None:
+        """Blocking. One project, also when another server made it a moment ago, or None."""
+        if name not in self._projects:
+            self._refresh()
+        return self._projects.get(name)
+
     def require(self, name: str) -> Project:
         """One project. Raises NotFoundError."""
         project = self._projects.get(name)

@@ -127,6 +127,19 @@ class Journal:
                 records = [*reversed(list(self._walk(self._parent, oid))), *self._records]
         return iter(records)
 
+    def behind(self, oid: str | None) -> Iterator[Record]:
+        """The same as far as Git has them now, for readers who may be far behind: few are in memory at a time.
+
+        Raises CursorExpiredError when the first is asked for.
+        """
+        head = self._repository.head(BRANCH)
+        ends = [head]
+        ends += [record.oid for number, record in enumerate(self._walk(head, oid), 1) if number % EVERY == 0]
+        while ends:
+            end = ends.pop()
+            yield from reversed(list(self._walk(end, oid)))
+            oid = end
+
     def _from_memory(self, oid: str | None) -> list[Record] | None:
         if oid is not None:
             for place, record in enumerate(reversed(self._records)):

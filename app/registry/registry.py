@@ -18,12 +18,13 @@ from app.registry.manifests import Manifests
 from app.registry.model import Actor, Project
 from app.registry.offload import Offload
 from app.registry.presence import Presence
+from app.registry.publishing import Publisher
 from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
 from app.stores.errors import StoreError
-from app.stores.ports import Cache, GitHost, ObjectStore, Repository
+from app.stores.ports import Cache, GitHost, ObjectStore, Queue, Repository
 
 LOOKING = 4
 log = logging.getLogger("ml_registry")
@@ -31,12 +32,13 @@ log = logging.getLogger("ml_registry")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where things are kept."""
+    """Where things are kept, and the queue that hears of changes, if there is one."""
 
     git: GitHost
     catalogue: Repository
     cache: Cache
     objects: ObjectStore
+    queue: Queue | None = None
 
 
 class Registry:
@@ -52,6 +54,8 @@ class Registry:
         self.branches = Branches(git, cache, self.manifests, offload)
         journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
         self.telling = Telling(journal, derivation, self.feed, offload)
+        queue, catalogue = stores.queue, stores.catalogue
+        self.publisher = Publisher(journal, derivation, catalogue, queue, cache, offload) if queue else None
         self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, offload)
         self.lineages = Lineages(git, cache, self.manifests, offload)
         self.history = History(git, self.manifests, self.lineages, offload)
@@ -95,4 +99,6 @@ class Registry:
         self.feed.close()
         await self._stores.cache.close()
         await self._stores.objects.close()
+        if self._stores.queue:
+            await self._stores.queue.close()
         self.offload.close()

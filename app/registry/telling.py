@@ -43,7 +43,7 @@ class Derivation:
         ]
 
     def _events(self, moved: Moved) -> list[Event]:
-        project = self._catalogue.get(moved.project)
+        project = self._catalogue.look_up(moved.project)
         if project is None:
             return []
         try:

@@ -13,7 +13,7 @@ from app.stores.cache.valkey import PrivateValkey
 from app.stores.errors import StoreError
 from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.objects.local import LocalObjects
-from app.stores.ports import Cache, GitHost, NewCommit, Repository, Signature
+from app.stores.ports import Cache, GitHost, NewCommit, Queue, Repository, Signature
 from app.stores.secret import signing_secret
 
 
@@ -29,11 +29,14 @@ class Connected:
     catalogue: Repository
     cache: Cache
     objects: LocalObjects
+    queue: Queue | None
     secret: bytes
 
 
 @asynccontextmanager
-async def connect(data_dir: Path, base_url: str, redis_url: str | None) -> AsyncIterator[Connected]:
+async def connect(
+    data_dir: Path, base_url: str, redis_url: str | None, queue_url: str | None
+) -> AsyncIterator[Connected]:
     """Open the stores of a data directory, and start a private cache when none is named; both end with the block.
 
     Raises StoreError.
@@ -44,13 +47,14 @@ async def connect(data_dir: Path, base_url: str, redis_url: str | None) -> Async
         objects.clean()
         git = HostedGit(data_dir / "git")
         catalogue = _catalogue(data_dir / "catalog.git")
+        queue = queue_at(queue_url) if queue_url else None
         if redis_url is not None:
-            yield Connected(git, catalogue, _named(redis_url), objects, secret)
+            yield Connected(git, catalogue, _named(redis_url), objects, queue, secret)
             return
         valkey = PrivateValkey(data_dir / "cache")
         await valkey.start()
         try:
-            yield Connected(git, catalogue, RedisCache(valkey.url), objects, secret)
+            yield Connected(git, catalogue, RedisCache(valkey.url), objects, queue, secret)
         finally:
             await valkey.stop()
 
@@ -68,6 +72,16 @@ def _named(redis_url: str) -> RedisCache:
         return RedisCache(redis_url)
     except ValueError as error:
         raise StoreError(f"REGISTRY_REDIS_URL cannot be used: {error}.") from error
+
+
+def queue_at(url: str) -> Queue:
+    """The queue of that address; nothing is asked of it yet. Raises StoreError for one that cannot be used."""
+    from app.stores.events.sqs import Address, SqsQueue  # noqa: PLC0415 (half a second that only a queue is worth)
+
+    try:
+        return SqsQueue(Address.parse(url))
+    except ValueError as error:
+        raise StoreError(f"REGISTRY_QUEUE_URL cannot be used: {error}.") from error
 
 
 @contextmanager

@@ -126,8 +126,9 @@ def test_any_moves_are_one_chain_and_a_restart_knows_where_it_ends(
     for place in range(0, len(written), 5):
         for reader in (one, desk.journal()):
             assert list(reader.after(written[place].oid)) == written[place + 1 :]
+            assert list(reader.behind(written[place].oid)) == written[place + 1 :]
             assert reader.at(written[place].oid) == written[place]
-    assert list(one.after(None)) == list(desk.journal().after(None)) == written
+    assert list(one.after(None)) == list(desk.journal().after(None)) == list(one.behind(None)) == written
 
 
 def test_servers_that_write_in_turn_agree(desk: Desk, dice: random.Random) -> None:
@@ -172,8 +173,9 @@ def test_a_place_that_is_in_no_journal_has_expired(desk: Desk) -> None:
     one = desk.journal()
     one.record(NAMES)
     for oid in ("0" * 40, desk.catalogue.head("main") or "", "no id"):
-        with pytest.raises(CursorExpiredError):
-            list(one.after(oid))
+        for read in (one.after, one.behind):
+            with pytest.raises(CursorExpiredError):
+                list(read(oid))
 
 
 def test_a_journal_that_was_put_in_anothers_place_is_read_anew(desk: Desk) -> None:
