@@ -3,7 +3,7 @@
 Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
 """
 
-from collections.abc import Collection, Container, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -183,6 +183,15 @@ class Cache(Protocol):
         """Whether `holder` is the one to do what `name` stands for, for `seconds` from now.
 
         That is whoever asks first, for as long as it asks again in time. A hint: a flushed cache lets two believe it.
+        """
+
+    async def wake(self) -> None:
+        """Tell everybody else who uses this cache that there is something new in Git. A hint: it may be lost."""
+
+    def wakes(self) -> AsyncGenerator[None, None]:
+        """Once now that it listens, once whenever others may have called `wake` since; without an end.
+
+        While the cache is away nothing comes, and nothing is raised.
         """
 
     async def close(self) -> None:

@@ -1,7 +1,10 @@
 """What every cache does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -159,6 +162,100 @@ async def test_leases_of_different_names_have_nothing_to_do_with_each_other(cach
 async def test_of_many_who_ask_at_once_one_gets_the_lease(cache: Cache) -> None:
     asked = await asyncio.gather(*(cache.lease("publish", str(holder), 60) for holder in range(50)))
     assert asked.count(True) == 1
+
+
+@pytest.fixture
+async def other(cache: Cache, valkey: PrivateValkey) -> AsyncIterator[Cache]:
+    """The same cache as another server has it."""
+    if isinstance(cache, MemoryCache):
+        yield cache
+        return
+    other = RedisCache(valkey.url, pause=0.05)
+    yield other
+    await other.close()
+
+
+async def heard(wakes: AsyncGenerator[None, None], seconds: float = 2) -> bool:
+    """Whether a wake comes in time; the generator goes on only if one does."""
+    try:
+        await asyncio.wait_for(anext(wakes), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_wake_is_heard_by_others_and_those_that_come_meanwhile_are_not_lost(cache: Cache, other: Cache) -> None:
+    async with aclosing(other.wakes()) as wakes:
+        assert await heard(wakes)
+        for _ in range(3):
+            await cache.wake()
+            assert await heard(wakes)
+        await cache.wake()
+        await cache.wake()
+        await asyncio.sleep(0.05)
+        assert await heard(wakes)
+
+
+async def test_without_a_wake_nothing_is_heard(cache: Cache) -> None:
+    async with aclosing(cache.wakes()) as wakes:
+        assert await heard(wakes)
+        assert not await heard(wakes, 0.2)
+
+
+async def test_everybody_hears_a_wake(cache: Cache, other: Cache) -> None:
+    async with aclosing(other.wakes()) as one, aclosing(other.wakes()) as two:
+        assert await heard(one)
+        assert await heard(two)
+        await cache.wake()
+        assert await heard(one)
+        assert await heard(two)
+
+
+async def test_a_server_does_not_hear_itself(valkey: PrivateValkey) -> None:
+    cache = RedisCache(valkey.url)
+    async with aclosing(cache.wakes()) as wakes:
+        assert await heard(wakes)
+        await cache.wake()
+        assert not await heard(wakes, 0.2)
+    await cache.close()
+
+
+async def test_a_listener_whose_connection_is_lost_listens_again_and_says_so(valkey: PrivateValkey) -> None:
+    cache, other = RedisCache(valkey.url), RedisCache(valkey.url, pause=0.05)
+    client = redis.asyncio.Redis.from_url(valkey.url)
+    async with aclosing(other.wakes()) as wakes:
+        assert await heard(wakes)
+        await client.client_kill_filter(_type="pubsub")
+        assert await heard(wakes)
+        await cache.wake()
+        assert await heard(wakes)
+    for one in (client, cache, other):
+        await (one.aclose() if one is client else one.close())
+
+
+async def test_a_listener_to_a_cache_that_is_away_waits_and_does_not_spin(tmp_path: Path) -> None:
+    valkey = PrivateValkey(tmp_path)
+    cache = RedisCache(valkey.url, pause=0.2)
+    async with aclosing(cache.wakes()) as wakes:
+        waiting = asyncio.create_task(heard(wakes, 10))
+        started = time.process_time()
+        await asyncio.sleep(1)
+        assert time.process_time() - started < 0.2
+        await valkey.start()
+        assert await waiting
+    await cache.close()
+    await valkey.stop()
+
+
+async def test_a_listener_that_hears_nothing_for_long_makes_sure_it_still_listens(
+    valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.cache.redis.LISTEN_SECONDS", 0.1)
+    cache = RedisCache(valkey.url)
+    async with aclosing(cache.wakes()) as wakes:
+        assert await heard(wakes)
+        assert await heard(wakes)
+    await cache.close()
 
 
 async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:

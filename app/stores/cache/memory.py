@@ -1,7 +1,8 @@
 """The cache inside one process: exact, and gone with it. For tests, and where no server can be started."""
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 
 class MemoryCache:
@@ -12,6 +13,7 @@ class MemoryCache:
         self._pointers: dict[str, dict[str, tuple[int, bytes | None]]] = {}
         self._derived: dict[str, bytes] = {}
         self._leases: dict[str, tuple[str, float]] = {}
+        self._listening: set[asyncio.Event] = set()
 
     async def ticket(self) -> int:
         """See Cache."""
@@ -55,6 +57,23 @@ class MemoryCache:
             return False
         self._leases[name] = (holder, now + seconds)
         return True
+
+    async def wake(self) -> None:
+        """See Cache. Everybody in the process hears it."""
+        for woken in self._listening:
+            woken.set()
+
+    async def wakes(self) -> AsyncGenerator[None, None]:
+        """See Cache."""
+        woken = asyncio.Event()
+        self._listening.add(woken)
+        try:
+            while True:
+                woken.clear()
+                yield
+                await woken.wait()
+        finally:
+            self._listening.discard(woken)
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -7,14 +7,17 @@ Keys, all below `ml-registry:1:` (a new layout gets a new number, and the old ke
     manifest:<blob>      string expiring: a manifest
     lineage:<project>…   string expiring: the commit graph of a project, and what is known of its manifest's versions
     lease:<name>         string expiring: who does what `name` stands for
+
+and a channel, `ml-registry:1:wake`, on which each message names who sent it.
 """
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -26,6 +29,8 @@ from app.stores.errors import CacheUnavailableError
 PREFIX = "ml-registry:1:"
 DERIVED_SECONDS = 30 * 24 * 3600
 TICKET_SECONDS = 3600
+LISTEN_SECONDS = 30.0
+"""After this long without a word the channel is subscribed to anew: the connection may be dead and not know it."""
 _STORED = re.compile(rb"[0-9]+(?P<mark>[=-])(?P<value>.*)\Z", re.DOTALL)
 
 # Tickets are microseconds of the server's clock, and always more than the last: they go on growing when the cache
@@ -101,7 +106,9 @@ class RedisCache:
         self._move = self._redis.register_script(_MOVE)
         self._lease = self._redis.register_script(_LEASE)
         self._timeout = timeout
+        self._pause = pause
         self._breaker = _Breaker(pause)
+        self._name = uuid4().hex.encode()
 
     async def ticket(self) -> int:
         """See Cache."""
@@ -156,6 +163,23 @@ class RedisCache:
         """See Cache. Everybody asks for a name with the same `seconds`."""
         async with self._answer():
             return bool(await self._lease(keys=[f"{PREFIX}lease:{name}"], args=[holder, round(seconds * 1000)]))
+
+    async def wake(self) -> None:
+        """See Cache."""
+        async with self._answer():
+            await self._redis.publish(f"{PREFIX}wake", self._name)
+
+    async def wakes(self) -> AsyncGenerator[None, None]:
+        """See Cache. Subscribes again, and says so, after a connection was lost or was quiet for LISTEN_SECONDS."""
+        while True:
+            with suppress(RedisError, OSError, EOFError):
+                async with self._redis.pubsub() as channel:
+                    await channel.subscribe(f"{PREFIX}wake")
+                    while message := await channel.get_message(timeout=LISTEN_SECONDS):
+                        if message["data"] != self._name:  # its own are the only ones to pass by
+                            yield
+                    continue
+            await asyncio.sleep(self._pause)
 
     async def close(self) -> None:
         """See Cache."""
