@@ -28,7 +28,7 @@ from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import connect
-from app.workers.follow import repeat
+from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
 EXPLORER = Path(__file__).parent / "explorer"
@@ -76,7 +76,10 @@ def _lifespan(
             await registry.follow()
             if with_demo and not registry.catalogue.projects:
                 await demo.create(registry, caller)
-            workers = [asyncio.create_task(repeat(registry.follow, settings.sync_seconds))]
+            workers = [
+                asyncio.create_task(repeat(registry.follow, settings.sync_seconds)),
+                asyncio.create_task(listen(stores.cache.wakes(), registry.hear)),
+            ]
             if registry.publisher:
                 workers.append(asyncio.create_task(publish(registry.publisher, registry.feed.more)))
             try:

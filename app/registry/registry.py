@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.registry.artifacts import Artifacts
@@ -53,7 +54,7 @@ class Registry:
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
         journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
-        self.telling = Telling(journal, derivation, self.feed, offload)
+        self.telling = Telling(journal, derivation, self.feed, cache, offload)
         queue, catalogue = stores.queue, stores.catalogue
         self.publisher = Publisher(journal, derivation, catalogue, queue, cache, offload) if queue else None
         self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, offload)
@@ -77,7 +78,15 @@ class Registry:
     async def follow(self) -> None:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
         await self.catalogue.refresh()
-        await self.telling.look()
+        await self.telling.tell()
+        await self._sync(await self.sync.moved(list(self.catalogue.projects.values())))
+
+    async def hear(self) -> None:
+        """Tell of what other servers wrote, and serve it. What this misses, `follow` sees."""
+        moved = await self.telling.tell()
+        await self._sync([project for project in map(self.catalogue.get, sorted(moved)) if project])
+
+    async def _sync(self, projects: Sequence[Project]) -> None:
         room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
 
         async def look(project: Project) -> None:
@@ -89,7 +98,7 @@ class Registry:
                     if str(error) != said:
                         log.warning("project %s cannot be read: %s", project.name, error)
 
-        await asyncio.gather(*map(look, await self.sync.moved(list(self.catalogue.projects.values()))))
+        await asyncio.gather(*map(look, projects))
 
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""

@@ -7,17 +7,19 @@ places. So a listener may go on at another server, or at this one after a restar
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from app.registry.catalogue import Catalogue
+from app.registry.errors import CursorExpiredError
 from app.registry.events import Move, derive
 from app.registry.feed import Feed, Place, Told
 from app.registry.journal import Journal, Moved, Record
 from app.registry.manifests import Manifests
 from app.registry.model import Event, Project
 from app.registry.offload import Offload
-from app.stores.errors import CommitNotFoundError, RepositoryNotFoundError, StoreError
-from app.stores.ports import GitHost
+from app.stores.errors import CacheUnavailableError, CommitNotFoundError, RepositoryNotFoundError, StoreError
+from app.stores.ports import Cache, GitHost
 
 TOGETHER = 100
 """Records that are derived in one visit to Git."""
@@ -56,26 +58,17 @@ class Derivation:
 class Telling:
     """Keeps the journal and follows it."""
 
-    def __init__(self, journal: Journal, derivation: Derivation, feed: Feed, offload: Offload) -> None:
+    def __init__(self, journal: Journal, derivation: Derivation, feed: Feed, cache: Cache, offload: Offload) -> None:
         self._journal = journal
         self._derivation = derivation
         self._feed = feed
+        self._cache = cache
         self._offload = offload
         self._moved: set[str] = set()
         self._own: list[Moved] = []
         self._turn = asyncio.Lock()
         self._soon: asyncio.Task[None] | None = None
         self._begun = False
-
-    async def look(self) -> None:
-        """Tell of what other servers wrote; at first only see where the journal stands."""
-        if self._begun:
-            await self.tell()
-            return
-        await self._offload(self._journal.refresh)
-        if self._journal.tip:
-            self._feed.publish(self._journal.tip, [])
-        self._begun = True
 
     @property
     def now(self) -> Place | None:
@@ -86,22 +79,55 @@ class Telling:
         """Whether the journal has the branches of a project at these commits."""
         return self._journal.position(project.name) == heads
 
-    async def tell(self, *projects: str) -> None:
+    async def tell(self, *projects: str) -> set[str]:
         """Write down where the branches of projects went, and tell of it, together with whatever else waits.
 
-        Without projects, tell of what other servers wrote. Raises StoreError; what could not be written stays for the
-        next time.
+        Without projects, tell of what other servers wrote. Answers the projects it told of. Raises StoreError when it
+        cannot be written. What could not be written or told stays for the next time.
         """
         self._moved.update(projects)
         async with self._turn:
+            await self._begin()
             moved, own, self._moved, self._own = self._moved, self._own, set(), []
             try:
-                records = await self._offload(self._journal.record, moved, own)
-            except StoreError:
+                records = await self._offload(self._record, moved, own)
+            except BaseException:
                 self._moved, self._own = self._moved | moved, [*own, *self._own]
                 raise
-            for record in records:
-                self._feed.publish(record.oid, await self._offload(self._derivation.told, record))
+            told_of = await self._publish(records)
+        if moved and told_of:
+            with suppress(CacheUnavailableError):  # the others look every second anyway
+                await self._cache.wake()
+        return told_of
+
+    async def _begin(self) -> None:
+        """At first only see where the journal stands."""
+        if not self._begun:
+            await self._offload(self._journal.refresh)
+            if self._journal.tip:
+                self._feed.publish(self._journal.tip, [])
+            self._begun = True
+
+    async def _publish(self, records: Iterable[Record]) -> set[str]:
+        """Tell of records up to one that cannot be told yet: leaving it out would be a gap."""
+        told_of: set[str] = set()
+        for record in records:
+            try:
+                told = await self._offload(self._derivation.told, record)
+            except StoreError as error:
+                log.warning("what happened since %s is not told yet: %s", self._feed.newest, error)
+                break
+            self._feed.publish(record.oid, told)
+            told_of.update(move.project for move in record.moves)
+        return told_of
+
+    def _record(self, moved: Collection[str], own: Sequence[Moved]) -> list[Record]:
+        """Blocking. Write down what moved; answers every record that is not told yet, whoever wrote it."""
+        self._journal.record(moved, own)
+        try:
+            return list(self._journal.after(self._feed.newest))
+        except CursorExpiredError:  # another catalogue was put in its place
+            return [Record(self._journal.tip, ())] if self._journal.tip else []
 
     def tell_soon(self, move: Moved) -> None:
         """Tell of a move this server made, while whoever asked goes on."""

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.errors import StoreError
@@ -15,6 +17,9 @@ from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import Cache, GitHost, NewCommit, Queue, Repository, Signature
 from app.stores.secret import signing_secret
+
+STARTING_SECONDS = 5.0
+"""For which a server that is going to share the directory may still be alone in it."""
 
 
 class DataDirectoryInUseError(StoreError):
@@ -39,16 +44,24 @@ async def connect(
 ) -> AsyncIterator[Connected]:
     """Open the stores of a data directory, and start a private cache when none is named; both end with the block.
 
-    Raises StoreError.
+    Only servers that name a cache may share a directory. The first of them, still alone, takes away what a killed
+    server left. Raises StoreError.
     """
-    with _alone(data_dir):
+    with _lock(data_dir) as lock:
+        alone = lock.alone()
+        if not alone and redis_url is None:
+            raise lock.in_use()
+        if not alone:
+            lock.share()
         secret = signing_secret(data_dir / "secret")
         objects = LocalObjects(data_dir / "objects", base_url, secret)
-        objects.clean()
+        if alone:
+            objects.clean()
         git = HostedGit(data_dir / "git")
         catalogue = _catalogue(data_dir / "catalog.git")
         queue = queue_at(queue_url) if queue_url else None
         if redis_url is not None:
+            lock.share()
             yield Connected(git, catalogue, _named(redis_url), objects, queue, secret)
             return
         valkey = PrivateValkey(data_dir / "cache")
@@ -74,6 +87,16 @@ def _named(redis_url: str) -> RedisCache:
         raise StoreError(f"REGISTRY_REDIS_URL cannot be used: {error}.") from error
 
 
+def look_into(data_dir: Path) -> tuple[GitHost, Repository, Cache]:
+    """The repositories of a data directory, to read while servers may run on it, and a cache of one's own.
+
+    Raises StoreError when there are none.
+    """
+    if not (data_dir / "catalog.git").is_dir():
+        raise StoreError(f"There is no registry in {data_dir}. Name the server's --data-dir.")
+    return HostedGit(data_dir / "git"), DiskRepository(data_dir / "catalog.git"), MemoryCache()
+
+
 def queue_at(url: str) -> Queue:
     """The queue of that address; nothing is asked of it yet. Raises StoreError for one that cannot be used."""
     from app.stores.events.sqs import Address, SqsQueue  # noqa: PLC0415 (half a second that only a queue is worth)
@@ -84,9 +107,43 @@ def queue_at(url: str) -> Queue:
         raise StoreError(f"REGISTRY_QUEUE_URL cannot be used: {error}.") from error
 
 
+class _Lock:
+    """The lock of a data directory. The operating system lets go of it even when the process is killed."""
+
+    def __init__(self, descriptor: int, data_dir: Path) -> None:
+        self._descriptor = descriptor
+        self._data_dir = data_dir
+
+    def alone(self) -> bool:
+        """Whether no other server was there; if so, none comes until the lock is shared."""
+        return self._take(fcntl.LOCK_EX)
+
+    def share(self) -> None:
+        """Let in other servers that share. Raises DataDirectoryInUseError when there is one that does not."""
+        deadline = time.monotonic() + STARTING_SECONDS
+        while not self._take(fcntl.LOCK_SH):
+            if time.monotonic() > deadline:
+                raise self.in_use()
+            time.sleep(0.05)  # another server is just starting
+
+    def in_use(self) -> DataDirectoryInUseError:
+        """The refusal."""
+        return DataDirectoryInUseError(
+            f"Another server runs on {self._data_dir}. Stop it, or choose another --data-dir. Several servers run on "
+            "one when all have the same REGISTRY_REDIS_URL."
+        )
+
+    def _take(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """Make the directory and hold a lock in it that the operating system lets go of even when the process is killed."""
+def _lock(data_dir: Path) -> Iterator[_Lock]:
+    """Make the directory and open its lock."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -94,15 +151,6 @@ def _alone(data_dir: Path) -> Iterator[None]:
         message = f"{data_dir} cannot hold the data: {error.strerror}. Make room there, or choose another --data-dir."
         raise StoreError(message) from error
     try:
-        _lock(descriptor, data_dir)
-        yield
+        yield _Lock(descriptor, data_dir)
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, data_dir: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        message = f"Another server runs on {data_dir}. Stop it, or choose another --data-dir."
-        raise DataDirectoryInUseError(message) from error

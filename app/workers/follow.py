@@ -1,8 +1,9 @@
-"""The sync loop: whatever wakes the registry or not, Git is looked at again after `interval` seconds."""
+"""The sync loop: other servers wake the registry, and whether they do or not, it looks at Git every so many seconds."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 log = logging.getLogger("ml_registry.workers")
 
@@ -15,3 +16,13 @@ async def repeat(work: Callable[[], Awaitable[None]], interval: float) -> None:
             await work()
         except Exception:
             log.exception("a round of the sync loop failed; the next one is in %s s", interval)
+
+
+async def listen(wakes: AsyncGenerator[None, None], work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` whenever there is a wake, until cancelled. A failure is logged, and made good by the sync loop."""
+    async with aclosing(wakes) as woken:
+        async for _ in woken:
+            try:
+                await work()
+            except Exception:
+                log.exception("what another server wrote is not served yet")
