@@ -8,9 +8,11 @@ import typer
 
 from app import __version__
 from app.remote.commands import remote
+from app.remote.watch import watching
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 cli.add_typer(remote)
+cli.add_typer(watching)
 
 
 def main() -> None:

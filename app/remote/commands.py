@@ -1,40 +1,28 @@
 """The commands that read from a server: `ls`, `show`, `log` and `diff`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from app.remote import reading, views
-from app.remote.client import AddressError, Client, RemoteError, endpoint
+from app.remote.asking import EXITS, LOCAL, Server, asking
+from app.remote.client import Client
 from app.remote.queries import Place
-from app.remote.screen import Screen, printable, write_json
+from app.remote.screen import Screen, note, write_json
 from app.remote.shapes import Page, Shape
 
-EXITS = "Ends with 0; 1 when it is not there or the server refuses; 2 for wrong use; 3 when no registry answers."
 LOGGED = 20
 DIFFERS = 1
-LOCAL = "http://127.0.0.1:8000"
 S = TypeVar("S", bound=Shape | Sequence[Shape])
 remote = typer.Typer()
-
-
-def _address(url: str) -> str:
-    try:
-        endpoint(url)
-    except AddressError as error:
-        raise typer.BadParameter(str(error)) from error
-    return url
-
 
 Project = Annotated[str, typer.Argument(help="The project's name.")]
 Artifact = Annotated[str, typer.Argument(help="The artifact's name.")]
 Branch = Annotated[str | None, typer.Option("--branch", "-b", help="The branch; the default one when left out.")]
 At = Annotated[str | None, typer.Option("--at", help="A revision instead: main, a tag, a full commit id, main~1.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plain data as one JSON document.")]
-Server = Annotated[str, typer.Option(envvar="ML_REGISTRY_SERVER", help="The address of the server.", callback=_address)]
 
 
 @remote.command(epilog=EXITS)
@@ -63,7 +51,7 @@ def ls(  # noqa: PLR0913  one for each option
         raise typer.BadParameter("Name a project to look into.", param_hint="PROJECT")
     if branches and narrowed:
         raise typer.BadParameter("It lists every branch; leave the other conditions out.", param_hint="--branches")
-    with _asking(server) as client:
+    with asking(server) as client:
         if project is None:
             _show(reading.projects(client, limit).nodes, views.projects, as_json=as_json)
         elif branches:
@@ -87,7 +75,7 @@ def show(
 ) -> None:
     """Show everything about an artifact."""
     place = _place(project, branch, at)
-    with _asking(server) as client:
+    with asking(server) as client:
         found = reading.artifact(client, place, artifact)
         _show(found, views.artifact, as_json=as_json)
 
@@ -110,7 +98,7 @@ def log(  # noqa: PLR0913  one for each option
     artifact has the changes of its values; one that was deleted has them at a revision from before: --at main~1.
     """
     place = _place(project, branch, at)
-    with _asking(server) as client:
+    with asking(server) as client:
         if artifact is not None:
             done = reading.artifact_history(client, place, artifact, limit)
             _show(done.nodes, views.committed_changes, as_json=as_json)
@@ -134,11 +122,11 @@ def diff(
     server: Server = LOCAL,
 ) -> None:
     """Show what differs between two revisions, artifact by artifact and value by value."""
-    with _asking(server) as client:
+    with asking(server) as client:
         found = reading.comparison(client, project, base, head, artifact)
     _show(found, views.comparison, as_json=as_json)
     if not found.changes.nodes:
-        _note("Nothing differs.")
+        note("Nothing differs.")
     elif exit_code:
         raise typer.Exit(DIFFERS)
 
@@ -173,17 +161,6 @@ def _condition(text: str) -> dict[str, Any]:
         return {"path": path, "eq": value}
 
 
-@contextmanager
-def _asking(server: str) -> Iterator[Client]:
-    """A client for the time of a command, which ends with a sentence when there is no answer."""
-    try:
-        with Client(server) as client:
-            yield client
-    except RemoteError as error:
-        _note(str(error))
-        raise typer.Exit(error.exit_code) from error
-
-
 def _show(found: S, view: Callable[[Screen, S], None], *, as_json: bool) -> None:
     """An answer, as JSON or as people read it; of an empty list, that it is one."""
     if as_json:
@@ -191,7 +168,7 @@ def _show(found: S, view: Callable[[Screen, S], None], *, as_json: bool) -> None
     elif found:
         view(Screen(), found)
     else:
-        _note("There are none.")
+        note("There are none.")
 
 
 def _tell_of_problems(client: Client, place: Place) -> None:
@@ -200,18 +177,12 @@ def _tell_of_problems(client: Client, place: Place) -> None:
         return
     manifest = reading.manifest(client, place)
     if manifest.state == "BROKEN":
-        _note(f"The manifest of {place} is broken; this is the last good one.")
+        note(f"The manifest of {place} is broken; this is the last good one.")
     for problem in manifest.problems:
         line = f"line {problem.line}: " if problem.line else ""
-        _note(f"{line}{problem.message}")
+        note(f"{line}{problem.message}")
 
 
 def _tell_of_more(page: Page[Any]) -> None:
     if page.page_info.has_next_page:
-        _note(f"These are the newest {len(page.nodes)}; ask for more with --limit.")
-
-
-def _note(text: str) -> None:
-    """Sentences beside the answer, on standard error."""
-    for line in text.splitlines():
-        typer.echo(printable(line), err=True)
+        note(f"These are the newest {len(page.nodes)}; ask for more with --limit.")

@@ -40,6 +40,15 @@ COMPARISON = f"""query Comparison{PAGED}, $project: String!, $base: GitRevision!
     comparison(base: $base, head: $head) {{
       base {{ {COMMIT} }} head {{ {COMMIT} }} changes({TURN}) {{ {CHANGES} }} }} }} }}"""
 
+EVENT_CURSOR = "query EventCursor { registry { eventCursor } }"
+
+EVENTS = f"""subscription Events($filter: EventFilter, $after: String) {{ events(filter: $filter, after: $after) {{
+  cursor node {{
+    id kind projectName branchName commit sequence occurredAt actor {{ name email }}
+    ... on ArtifactEvent {{ artifactName change {{ {CHANGE} before {{ entry }} after {{ entry }} }} }}
+    ... on BranchEvent {{ previousHead }}
+    ... on ManifestEvent {{ problems {{ message line }} }} }} }} }}"""
+
 ARTIFACTS = f"artifacts({TURN}, filter: $filter) {{ nodes {{ {ARTIFACT} }} {PAGE_INFO} }}"
 HISTORY = f"history({TURN}) {{ nodes {{ {LOGGED_COMMIT} }} {PAGE_INFO} }}"
 COMMIT_CHANGES = f"changes({TURN}) {{ {CHANGES} }}"

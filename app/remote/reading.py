@@ -1,7 +1,8 @@
 """What the commands read: whole lists, their pages followed, and the nearest names where nothing is there."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -15,11 +16,13 @@ from app.remote.shapes import (
     Change,
     CommittedChange,
     Comparison,
+    Happening,
     LoggedCommit,
     Manifest,
     Page,
     PageInfo,
     Project,
+    Registry,
     Shape,
     WholeArtifact,
 )
@@ -136,6 +139,21 @@ def comparison(client: Client, project: str, base: str, head: str, artifact_name
     changes = _whole(turn)
     whole = found[0].model_copy(update={"changes": changes})
     return whole if artifact_name is None else _of_artifact(client, project, whole, artifact_name)
+
+
+def event_cursor(client: Client) -> str | None:
+    """Where events stand now; None before the first."""
+    return _read(client, Registry, client.ask(queries.EVENT_CURSOR), "registry").event_cursor
+
+
+@contextmanager
+def events(client: Client, wanted: dict[str, Any], after: str | None) -> Iterator[Iterator[Happening]]:
+    """Events as they happen, from just after a cursor or from now on; `wanted` is an EventFilter.
+
+    Raises as Client.subscribe does.
+    """
+    with client.subscribe(queries.EVENTS, filter=wanted, after=after) as results:
+        yield (_read(client, Happening, data, "events") for data in results)
 
 
 def _of_artifact(client: Client, project: str, compared: Comparison, name: str) -> Comparison:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
+import typer
 from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -39,6 +40,17 @@ def write_json(value: BaseModel | Sequence[BaseModel]) -> None:
     """Print the plain data as one JSON document, in ASCII: it is the same on every terminal and in every pipe."""
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
+
+
+def json_line(value: BaseModel) -> str:
+    """The same on one line, without its end."""
+    return json.dumps(value, default=_plain)
+
+
+def note(text: str) -> None:
+    """Sentences beside the answer, on standard error."""
+    for line in text.splitlines():
+        typer.echo(printable(line), err=True)
 
 
 def _plain(model: BaseModel) -> Any:

@@ -1,5 +1,6 @@
 """What a server answers, and what `--json` prints: the names are those of the schema, and a page is its list alone."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_serializer
@@ -8,6 +9,27 @@ from pydantic.alias_generators import to_camel
 Kind = Literal["ADDED", "MODIFIED", "REMOVED"]
 Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")]
 T = TypeVar("T")
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    ARTIFACT_ADDED = "ARTIFACT_ADDED"
+    ARTIFACT_MODIFIED = "ARTIFACT_MODIFIED"
+    ARTIFACT_REMOVED = "ARTIFACT_REMOVED"
+    BRANCH_CREATED = "BRANCH_CREATED"
+    BRANCH_DELETED = "BRANCH_DELETED"
+    BRANCH_REWRITTEN = "BRANCH_REWRITTEN"
+    MANIFEST_BROKEN = "MANIFEST_BROKEN"
+    MANIFEST_REPAIRED = "MANIFEST_REPAIRED"
+
+
+class ObjectState(StrEnum):
+    """How the bytes of an artifact stand."""
+
+    PENDING = "PENDING"
+    READY = "READY"
+    MISSING = "MISSING"
 
 
 class Shape(BaseModel):
@@ -109,7 +131,7 @@ class StoredObject(Shape):
     size: Bytes
     content_type: str
     filename: str | None
-    state: Literal["PENDING", "READY", "MISSING"]
+    state: ObjectState
 
 
 class Artifact(Shape):
@@ -175,3 +197,57 @@ class Project(Shape):
     description: str
     default_branch: DefaultBranch | None
     branches: Count
+
+
+class Registry(Shape):
+    """A server; `event_cursor` is where events stand, None before the first."""
+
+    event_cursor: str | None
+
+
+class Actor(Shape):
+    """Somebody, as Git names them."""
+
+    name: str
+    email: str
+
+
+class Entry(Shape):
+    """An entry of a manifest as it is written."""
+
+    entry: Any
+
+
+class EntryChange(Change):
+    """What happened to one artifact, and its whole entry before and after."""
+
+    before: Entry | None
+    after: Entry | None
+
+
+class Event(Shape):
+    """Something that happened; what comes behind `actor` is set for artifacts, branches and manifests, in turn."""
+
+    id: str
+    kind: str
+    project_name: str
+    branch_name: str
+    commit: str
+    sequence: int
+    occurred_at: str
+    actor: Actor | None
+    artifact_name: str | None = None
+    change: EntryChange | None = None
+    previous_head: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class Happening(Shape):
+    """An event and the cursor to go on from behind it."""
+
+    cursor: str
+    node: Event
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"cursor": self.cursor, **self.node.model_dump(by_alias=True, exclude_unset=True)}

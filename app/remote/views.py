@@ -17,10 +17,13 @@ from app.remote.shapes import (
     Commit,
     CommittedChange,
     Comparison,
+    Event,
+    EventKind,
     FieldChange,
     Kind,
     Label,
     LoggedCommit,
+    Problem,
     Project,
     StoredObject,
     WholeArtifact,
@@ -28,6 +31,17 @@ from app.remote.shapes import (
 
 SIGNS: dict[Kind, tuple[str, str]] = {"ADDED": ("+", "green"), "REMOVED": ("-", "red"), "MODIFIED": ("~", "yellow")}
 STATES = {"READY": "green", "PENDING": "yellow", "MISSING": "red", "VALID": "green", "ABSENT": "dim", "BROKEN": "red"}
+EVENTS: dict[str, str] = {
+    EventKind.ARTIFACT_ADDED: "green",
+    EventKind.ARTIFACT_MODIFIED: "yellow",
+    EventKind.ARTIFACT_REMOVED: "red",
+    EventKind.BRANCH_CREATED: "green",
+    EventKind.BRANCH_DELETED: "red",
+    EventKind.BRANCH_REWRITTEN: "magenta",
+    EventKind.MANIFEST_BROKEN: "red",
+    EventKind.MANIFEST_REPAIRED: "green",
+}
+ABBREVIATED = 12
 COMMIT = Column("commit", no_wrap=True)
 WHEN = Column("when", no_wrap=True)
 DATA_OBJECT_ID = Column("data object id", no_wrap=True, overflow="ellipsis", max_width=24)
@@ -137,6 +151,35 @@ def change(screen: Screen, one: Change, indent: int = 0) -> None:
         screen.line(_field(one.kind, field), indent + 4)
 
 
+def event(screen: Screen, one: Event) -> None:
+    """Something that happened, on a line."""
+    parts = (
+        literal(_second(one.occurred_at), "dim"),
+        literal(f"{one.kind:<17}", EVENTS.get(one.kind, "")),
+        literal(f"{one.project_name} {one.branch_name}"),
+        literal(one.commit[:ABBREVIATED], "yellow"),
+        literal(one.artifact_name or "", "bold"),
+        literal(one.actor.name if one.actor else ""),
+        _headline(one),
+    )
+    screen.line(Text("  ").join(part for part in parts if part.plain))
+
+
+def _headline(one: Event) -> Text:
+    """The first thing that an event says."""
+    if one.previous_head is not None:
+        return Text("was at ").append_text(literal(one.previous_head[:ABBREVIATED], "yellow"))
+    if one.problems:
+        return problem(one.problems[0])
+    if one.change is None:
+        return Text()
+    told = [field for field in one.change.fields if one.change.kind == "MODIFIED" or field.path == "/type"]
+    if not told:
+        return Text()
+    more = f", {len(told) - 1} more" if len(told) > 1 else ""
+    return _field(one.change.kind, told[0]).append(more)
+
+
 def _field(kind: Kind, field: FieldChange) -> Text:
     """One value that differs. A null stands for a value that is not there, unless the other is null, too."""
     if kind == "MODIFIED" and (field.before is None) is not (field.after is None):
@@ -167,8 +210,13 @@ def _oid(commit: Commit) -> Text:
 
 
 def _moment(commit: Commit) -> Text:
-    """When it was written, in UTC, to the second."""
-    return literal(commit.author.at[:19].replace("T", " ") + "Z", "dim")
+    """When it was written."""
+    return literal(_second(commit.author.at), "dim")
+
+
+def _second(moment: str) -> str:
+    """A moment in UTC, to the second."""
+    return moment[:19].replace("T", " ") + "Z"
 
 
 def _labels(labels: Sequence[Label]) -> Text:
@@ -191,3 +239,8 @@ def _lines(text: str) -> Text:
 
 def _yaml(metadata: dict[str, Any]) -> str:
     return str(yaml.safe_dump(metadata, allow_unicode=True, sort_keys=False, width=10_000)) if metadata else ""
+
+
+def problem(one: Problem) -> Text:
+    """What is wrong with a manifest, and where."""
+    return literal(f"line {one.line}: {one.message}" if one.line else one.message)
