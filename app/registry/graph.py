@@ -128,11 +128,11 @@ class CommitGraph:
         """
         alike = alike or self._same_version
         seen = {NONE, head}
-        waiting: list[tuple[int, int, int]] = []
-        here = head
-        while True:
-            if not waiting:
-                here = self._skip[here]  # there is but this line, and nothing happened on it down to there
+        waiting = [(0, 0, head)]
+        while waiting:
+            here = heapq.heappop(waiting)[2]
+            if not waiting and (here := self._down(here, seen)) == NONE:
+                return
             parents = self.parents(here) or (NONE,)
             kept = next((parent for parent in parents if alike(parent, here)), None)
             if kept is None:
@@ -141,9 +141,15 @@ class CommitGraph:
                 if parent not in seen:
                     seen.add(parent)
                     heapq.heappush(waiting, (-self._times[parent], len(seen), parent))
-            if not waiting:
-                return
-            here = heapq.heappop(waiting)[2]
+
+    def _down(self, number: int, seen: set[int]) -> int:
+        """Where the only line there is leads without anything happening on it; NONE where others have been already."""
+        origin = self._skip[number]
+        if origin != number:
+            if origin in seen:
+                return NONE
+            seen.add(origin)
+        return origin
 
     def _same_version(self, parent: int, child: int) -> bool:
         return self.version(parent) == self.version(child)

@@ -44,6 +44,11 @@ class Lineage:
         return names
 
     @property
+    def weight(self) -> int:
+        """How much memory it takes, in commits and names, which take about as much each."""
+        return len(self.graph) + self._names
+
+    @property
     def size(self) -> int:
         """How much is known, as a number that grows with it."""
         return len(self.graph) + len(self.readable) + len(self.differing)

@@ -1,7 +1,7 @@
 """The lineages of projects: read from Git once, kept in the cache for every process, and never in anybody's way.
 
 What is known already is answered at once. What has to be read first is read in threads of its own, one reader a
-project, so that nobody waits for it who did not ask for it.
+project and four in all, so that nobody waits for it who does not ask for a history that has to be read, too.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import closing, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.registry.lineage import Lineage, Reading, UnreadError
 from app.registry.manifests import Manifests
@@ -22,8 +22,8 @@ from app.stores.ports import Cache, GitHost
 T = TypeVar("T")
 Key = tuple[str, str]
 READERS = 4
-MOST_COMMITS = 2_000_000
-"""Of all lineages in memory together: about 300 MB."""
+MOST_FACTS = 2_000_000
+"""Commits, and names of entries that differ, in all lineages in memory together: about 300 MB."""
 WORTH_STORING = 64
 """Facts that are not stored yet, and would be read again after a restart."""
 log = logging.getLogger("ml_registry.lineages")
@@ -41,7 +41,7 @@ class Lineages:
         self._kept: OrderedDict[Key, Lineage] = OrderedDict()
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stored: dict[Key, int] = {}
-        self._storing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def ask(self, project: Project, head: str, question: Callable[[Reading], T]) -> T:
@@ -55,6 +55,10 @@ class Lineages:
             self._kept.move_to_end(key)
             with suppress(UnreadError):
                 return await self._offload(question, Reading(lineage, self._manifests, None, self._go_on))
+        reading = self._keep(asyncio.create_task(self._ask_git(key, project, head, question)))
+        return await asyncio.shield(reading)  # whoever leaves must not let the next one in before this one is done
+
+    async def _ask_git(self, key: Key, project: Project, head: str, question: Callable[[Reading], T]) -> T:
         async with self._locks[key]:
             lineage = self._kept[key] = self._kept.get(key) or await self._recall(key)
             answer = await self._readers(self._read, project, head, lineage, question)
@@ -62,12 +66,21 @@ class Lineages:
         self._store_soon(key, lineage)
         return answer
 
+    def _keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        """Hold on to a task until it is done; what it raises is its asker's, who may have left."""
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
+
     async def close(self) -> None:
         """Let every reader stop where it is."""
         self._closed = True
-        for task in self._storing:
-            task.cancel()
-        await asyncio.gather(*self._storing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._readers.close()
 
     def _read(self, project: Project, head: str, lineage: Lineage, question: Callable[[Reading], T]) -> T:
@@ -102,20 +115,18 @@ class Lineages:
 
     def _forget_some(self) -> None:
         """Let go of the lineages that were not asked for longest, while all together are too large."""
-        total = sum(len(lineage.graph) for lineage in self._kept.values())
-        while total > MOST_COMMITS and len(self._kept) > 1:
+        total = sum(lineage.weight for lineage in self._kept.values())
+        while total > MOST_FACTS and len(self._kept) > 1:
             key, lineage = self._kept.popitem(last=False)
             self._stored.pop(key, None)
-            total -= len(lineage.graph)
+            total -= lineage.weight
 
     def _store_soon(self, key: Key, lineage: Lineage) -> None:
         """Put a lineage into the cache, behind the answer, once it has grown enough."""
         stored = self._stored.get(key, 0)
         if lineage.size - stored >= max(WORTH_STORING, stored // 50):
             self._stored[key] = lineage.size
-            task = asyncio.create_task(self._store(key, lineage))
-            self._storing.add(task)
-            task.add_done_callback(self._storing.discard)
+            self._keep(asyncio.create_task(self._store(key, lineage)))
 
     async def _store(self, key: Key, lineage: Lineage) -> None:
         async with self._locks[key]:

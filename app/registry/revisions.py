@@ -9,7 +9,7 @@ from app.stores.errors import CommitNotFoundError
 from app.stores.ports import Repository
 
 ABBREVIATED = re.compile(r"[0-9a-fA-F]{4,40}\Z")  # four is the least git takes for one
-SUFFIX = re.compile(r"(?P<name>.*?)(~(?P<back>\d{0,6}))?\Z", re.DOTALL)
+SUFFIX = re.compile(r"(?P<name>.*?)(~(?P<back>[0-9]{0,6}))?\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class Repository(Protocol):
         """Raises CommitNotFoundError, also for the id of something that is not a commit."""
 
     def file(self, commit: str, path: str) -> TreeFile | None:
-        """What `path` ("a/b.yml") is in a commit's tree, or the link or submodule on the way there; none is followed.
+        """What `path` ("a/b.yml") is in a commit's tree, None where nothing is. No link or submodule is followed.
 
         Raises CommitNotFoundError.
         """

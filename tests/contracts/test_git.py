@@ -237,8 +237,8 @@ def test_links_submodules_and_folders_are_reported_and_never_followed(place: Pla
         (b"link", 0o120000, target), (b"mod", 0o160000, module), (b"dir", 0o040000, folder), (b"exe", 0o100755, target)
     )
     assert place.repo.file(commit, "link") == TreeFile(target.id.decode(), "symlink")
-    assert place.repo.file(commit, "link/x.yml") == TreeFile(target.id.decode(), "symlink")
-    assert place.repo.file(commit, "mod/x.yml") == TreeFile(module.id.decode(), "submodule")
+    assert place.repo.file(commit, "mod") == TreeFile(module.id.decode(), "submodule")
+    assert [place.repo.file(commit, path) for path in ("link/x.yml", "mod/x.yml", "exe/x.yml")] == [None] * 3
     assert place.repo.file(commit, "dir") == TreeFile(folder.id.decode(), "tree")
     assert place.repo.file(commit, "dir/in.yml") == TreeFile(target.id.decode(), "file")
     assert place.repo.file(commit, "exe") == TreeFile(target.id.decode(), "file")

@@ -78,3 +78,11 @@ def test_nothing_was_before_the_first_commit() -> None:
     add(graph, [line(1)])
     assert graph.ancestor(graph.number(oid(1)), 1) is None
     assert graph.version(NONE) == graph.version(graph.number(oid(1)))
+
+
+def test_a_commit_is_listed_once_also_when_its_clock_was_ahead() -> None:
+    graph = CommitGraph()
+    entries = {oid(1): TreeEntry(0o100644, "a"), oid(3): TreeEntry(0o100644, "b"), oid(4): TreeEntry(0o100644, "c")}
+    parents = [f"{oid(2)} {oid(3)}", oid(1), oid(1), ""]
+    add(graph, [Trace([oid(4), oid(3), oid(2), oid(1)], parents, [30, 20, 10, 1000], entries)])
+    assert log(graph, 4) == [oid(4), oid(3), oid(1)]  # what git log says of such a history

@@ -93,7 +93,7 @@ def test_a_change_of_the_file_s_kind_is_a_change() -> None:
     assert log(repository, second) == [second, first]
 
 
-@pytest.fixture(scope="module", params=range(6))
+@pytest.fixture(scope="module", params=range(12))
 def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
     """A random history of sixty commits, with a branch at each."""
     path = tmp_path_factory.mktemp("people") / "p.git"

@@ -96,6 +96,32 @@ async def test_nobody_else_waits_for_a_history_that_is_being_read(desk: Desk, wa
     assert all(await asyncio.gather(*waiting))
 
 
+async def test_whoever_leaves_does_not_let_another_reader_in_before_the_first_is_done(
+    desk: Desk, watched: Watched
+) -> None:
+    await desk.put("a", x=1)
+    watched.open.clear()
+    left = asyncio.ensure_future(history(desk))
+    await asyncio.sleep(0.05)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    oid = desk.push("b: {}\n", branch="other")
+    head = desk.head()
+    asked = [
+        asyncio.ensure_future(
+            desk.registry.lineages.ask(desk.project, one, lambda reading, one=one: [*reading.of_manifest(one)])
+        )
+        for one in (oid, head)
+    ]
+    await asyncio.sleep(0.05)
+    assert len(watched.traced) == len(set(watched.traced)) == 2
+    watched.open.set()
+    other, main = await asyncio.gather(*asked)
+    assert main == desk.log()
+    assert other == [oid]
+    assert len(watched.traced) == len(set(watched.traced))
+
+
 async def test_a_server_that_stops_does_not_wait_for_a_history(desk: Desk, watched: Watched) -> None:
     await desk.put("a")
     watched.open.clear()
@@ -168,7 +194,7 @@ async def test_a_cache_that_is_away_makes_no_difference(desk: Desk, monkeypatch:
 async def test_histories_beyond_what_memory_holds_are_let_go_and_read_again(
     desk: Desk, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lineages, "MOST_COMMITS", 1)
+    monkeypatch.setattr(lineages, "MOST_FACTS", 1)
     await desk.put("a")
     await history(desk)
     other = await desk.registry.create_project(type(desk.project)("other"), "main", ADA)

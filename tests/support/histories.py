@@ -60,7 +60,7 @@ def write(path: Path, seed: int, commits: int, *, manifest: str = PATH) -> Histo
         parents = [one for one in choices if one > number - 8] or choices[:1]
         snapshot = _snapshot(dice, [made[parent - 1] for parent in parents])
         made.append(snapshot)
-        when = 1_000_000_000 + (number // 2 if dice.random() < 0.9 else dice.randrange(commits))
+        when = 1_000_000_000 + (number // 2 if dice.random() < 0.75 else dice.randrange(3 * commits))
         lines += [f"commit refs/heads/b{number}", f"mark :{number}"]
         lines += [f"committer G <g@example.org> {when} +0000", *_data(f"Commit {number}")]
         lines += [f"{'merge' if place else 'from'} :{parent}" for place, parent in enumerate(parents)]

@@ -1,5 +1,6 @@
 """Reading very many objects of one repository in a row: packs stay open, and every header is read once."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,21 +13,25 @@ from dulwich.pack import Pack, PackFileDisappeared, PackIndex
 from app.stores.git.disk import LONGEST_CHAIN, DiskObjects, Step, step_at
 from app.stores.git.objects import GARBLED, Found, garbled
 
+MOST_PACKS = 16
+
 
 @contextmanager
 def held_open(objects: DiskObjects) -> Iterator["HeldObjects"]:
     """The objects for the time of one long read."""
-    with ExitStack() as files:
-        yield HeldObjects(objects, files)
+    held = HeldObjects(objects)
+    try:
+        yield held
+    finally:
+        held.close()
 
 
 class HeldObjects:
     """See DiskObjects.find, which is asked where an object is in no pack, or its pack was taken away meanwhile."""
 
-    def __init__(self, objects: DiskObjects, files: ExitStack) -> None:
+    def __init__(self, objects: DiskObjects) -> None:
         self._objects = objects
-        self._files = files
-        self._packs: dict[Path, _OpenPack] = {}
+        self._packs: OrderedDict[Path, _OpenPack] = OrderedDict()
 
     def find(self, oid: str) -> Found | None:
         """The object, or None when it is not there. Raises RepositoryCorruptError, OSError."""
@@ -39,10 +44,17 @@ class HeldObjects:
         except GARBLED as error:
             raise garbled(oid, error) from error
 
+    def close(self) -> None:
+        """Let go of every file."""
+        while self._packs:
+            self._packs.popitem()[1].close()
+
     def _open(self, path: Path, index: PackIndex) -> "_OpenPack":
         if path not in self._packs:
-            pack = self._files.enter_context(Pack(str(path.with_suffix("")), object_format=SHA1))
-            self._packs[path] = _OpenPack(pack, self._files.enter_context(path.open("rb")).fileno(), index)
+            while len(self._packs) >= MOST_PACKS:
+                self._packs.popitem(last=False)[1].close()
+            self._packs[path] = _OpenPack(path, index)
+        self._packs.move_to_end(path)
         return self._packs[path]
 
 
@@ -58,11 +70,17 @@ class _Measured(NamedTuple):
 class _OpenPack:
     """One pack, and what the headers of its entries say."""
 
-    def __init__(self, pack: Pack, descriptor: int, index: PackIndex) -> None:
-        self._pack = pack
-        self._descriptor = descriptor
+    def __init__(self, path: Path, index: PackIndex) -> None:
         self._index = index
         self._known: dict[int, _Measured] = {}
+        with ExitStack() as files:
+            self._pack = files.enter_context(Pack(str(path.with_suffix("")), object_format=SHA1))
+            self._descriptor = files.enter_context(path.open("rb")).fileno()
+            self._files = files.pop_all()
+
+    def close(self) -> None:
+        """Let go of its files. An object is loaded before the next one is looked for, so nobody misses them."""
+        self._files.close()
 
     def find(self, offset: int) -> Found:
         """The entry at an offset. Raises one of GARBLED."""

@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import secrets
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ DELTA_BYTES = 20  # the two sizes a delta begins with
 LONGEST_CHAIN = 5000
 READ_ONLY = 0o444
 COMPRESSION = 1  # what Git itself uses for loose objects: `git gc` compresses better, once
-ATTEMPTS = 4
+ATTEMPTS = 12
+PATIENCE = 0.001  # seconds, more after each attempt
 
 Answer = TypeVar("Answer")
 
@@ -128,10 +130,11 @@ class DiskObjects:
 
     def _patiently(self, read: Callable[[], Answer]) -> Answer:
         """What `read` answers, looking again when a repack took a pack from under it."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             with contextlib.suppress(PackFileDisappeared, FileNotFoundError):
                 return read()
             self.packs.forget()
+            time.sleep(attempt * PATIENCE)
         raise RepositoryCorruptError(f"The packs of {self.path} keep disappearing. Is another process removing them?")
 
     def _write_loose(self, objects: Sequence[ShaFile]) -> None:

@@ -23,7 +23,18 @@ _PLAIN = ("-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "log
 _GRAPH = ("rev-list", "--stdin", "--ignore-missing", "--parents", "--timestamp")
 _DIFFS = (
     *("log", "--stdin", "--ignore-missing", "--full-history", "--diff-merges=separate", "--format=%H"),
-    *("--raw", "-z", "-t", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-show-signature", "--no-mailmap", "--"),
+    *(
+        "--raw",
+        "--ignore-submodules=none",
+        "-z",
+        "-t",
+        "--no-abbrev",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-show-signature",
+        "--no-mailmap",
+        "--",
+    ),
 )
 
 
@@ -40,9 +51,13 @@ class StockGit:
         """
         wanted = "\n".join([head, *(f"^{tip}" for tip in tips), ""]).encode()
         with ExitStack() as stack:
-            command = [self.path, "-C", str(repository), *_PLAIN]
-            diffs = _Running(stack, [*command, *_DIFFS, path], wanted)
-            graph = _Running(stack, [*command, *_GRAPH], wanted)
+            command = [self.path, f"--git-dir={repository}", *_PLAIN]
+            try:
+                diffs = _Running(stack, [*command, *_DIFFS, path], wanted)
+                graph = _Running(stack, [*command, *_GRAPH], wanted)
+            except OSError as error:
+                log.warning("git cannot be started (%s); the history is read without it", error)
+                return False
             while graph.runs():
                 yield NOTHING
             if graph.failed():
@@ -96,6 +111,8 @@ class _Running:
         asked.seek(0)
         reading, writing = os.pipe()
         self._errors = stack.enter_context(os.fdopen(reading, "rb", buffering=0))
+        self._poll = select.poll()
+        self._poll.register(self._errors)
         self._said = b""
         with os.fdopen(writing, "wb") as errors:
             self._process = stack.enter_context(
@@ -107,7 +124,7 @@ class _Running:
 
     def runs(self) -> bool:
         """Whether it is still at work; takes a moment to find out that it is, and none to find out that it is not."""
-        if not select.select([self._errors], [], [], LOOK_EVERY)[0]:
+        if not self._poll.poll(LOOK_EVERY * 1000):
             return True
         if said := self._errors.read(4096):
             self._said += said
@@ -132,4 +149,10 @@ class _Running:
 def _environment() -> dict[str, str]:
     """The process's own, without what would lead git elsewhere or make it see other commits than are there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**kept, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_LITERAL_PATHSPECS": "1"}
+    return {
+        **kept,
+        "LC_ALL": "C",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_LITERAL_PATHSPECS": "1",
+    }

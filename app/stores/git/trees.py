@@ -26,16 +26,16 @@ def kind_of(mode: int) -> Literal["file", "symlink", "submodule", "tree"]:
 
 
 def find(read: Callable[[ObjectID], Tree], root: ObjectID, path: str) -> TreeFile | None:
-    """What stands at `path` below `root`. A link or submodule on the way there is answered itself, never followed."""
+    """What stands at `path` below `root`; nothing, as Git has it, behind a link or a submodule on the way there."""
     tree, parts = read(root), path.encode("utf-8", "replace").split(b"/")
     for depth, part in enumerate(parts, start=1):
         if part not in tree:
             return None
         mode, oid = tree[part]
         kind = kind_of(mode)
-        if depth == len(parts) or kind in {"symlink", "submodule"}:
+        if depth == len(parts):
             return TreeFile(oid=oid.decode(), kind=kind)
-        if kind == "file":
+        if kind != "tree":
             return None
         tree = read(oid)
     return None
