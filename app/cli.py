@@ -1,5 +1,6 @@
 """`ml-registry`: the command line."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from app import __version__
 from app.remote.commands import remote
 from app.remote.watch import watching
 
+COMMIT = re.compile(r"[0-9a-f]{7,40}\Z")
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 cli.add_typer(remote)
 cli.add_typer(watching)
@@ -51,6 +53,32 @@ def serve(
     from app import serving  # noqa: PLC0415  the server is large, and few commands need it
 
     serving.run({"host": host, "port": port, "data_dir": data_dir}, with_demo=demo)
+
+
+def _commit(text: str) -> str:
+    if not COMMIT.match(text):
+        raise typer.BadParameter("A commit is named by its id, or by 7 of its digits or more.")
+    return text
+
+
+@cli.command(epilog="Ends with 0; 1 when no event names COMMIT; 2 for wrong use; 3 when it cannot be sent.")
+def replay(
+    project: Annotated[str, typer.Option(help="The project's name.")],
+    since: Annotated[
+        str, typer.Option(metavar="COMMIT", help="Its events and all after; 7 digits or more.", callback=_commit)
+    ],
+    branch: Annotated[str | None, typer.Option("--branch", "-b", help="Only of this branch.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the server keeps everything.")] = None,
+) -> None:
+    """Send events of a project to the queue again, under the ids they had.
+
+    It reads the data directory beside the servers that run on it, and takes the queue from REGISTRY_QUEUE_URL. A FIFO
+    queue drops what it was sent before within five minutes: wait so long, or use another queue.
+    """
+    from app import replaying  # noqa: PLC0415  the server is large, and few commands need it
+    from app.registry.replay import Wanted  # noqa: PLC0415  the same
+
+    replaying.run({"data_dir": data_dir}, Wanted(project, since, branch))
 
 
 if __name__ == "__main__":
