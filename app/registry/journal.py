@@ -124,7 +124,11 @@ class Journal:
         with self._lock:
             records = self._from_memory(oid)
             if records is None:
-                records = [*reversed(list(self._walk(self._parent, oid))), *self._records]
+                older = list(self._walk(self._parent, oid))
+                records = [*reversed(older), *self._records]
+                if len(records) <= KEPT:
+                    self._records.extendleft(older)
+                    self._parent = oid
         return iter(records)
 
     def behind(self, oid: str | None) -> Iterator[Record]:
