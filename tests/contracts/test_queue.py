@@ -8,6 +8,7 @@ from app.stores.errors import QueueUnavailableError
 from app.stores.events.memory import MemoryQueue
 from app.stores.events.sqs import Address, SqsQueue
 from app.stores.ports import BATCH_BYTES, BATCH_MESSAGES, Message, Queue
+from tests.support.moody import moody
 from tests.support.queue import CREDENTIALS, Sqs, sqs
 from tests.support.server import free_port
 
@@ -117,6 +118,24 @@ async def test_a_queue_that_is_not_there_yet_is_found_once_it_is(server: Sqs) ->
     server.client.create_queue(QueueName="later.fifo", Attributes={"FifoQueue": "true"})
     assert await queue.send([message("a")]) == {"a"}
     await queue.close()
+
+
+async def test_of_a_batch_exactly_those_that_were_accepted_are_named(server: Sqs) -> None:
+    named: set[str] = set()
+    with moody(server.endpoint, seed=1) as (way, address):
+        queue = SqsQueue(Address.parse(server.url(address)))
+        for batch in range(30):
+            before = set(way.accepted)
+            try:
+                accepted = await queue.send([message(f"{batch}-{group}", str(group)) for group in range(10)])
+            except QueueUnavailableError:
+                continue
+            assert accepted == way.accepted.keys() - before
+            named |= accepted
+        await queue.close()
+    assert way.refused
+    assert way.lost
+    assert named < way.accepted.keys()
 
 
 async def test_no_credentials_are_said_to_be_missing(server: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,12 +116,13 @@ async def test_one_that_fell_behind_another_does_not_move_the_position_back(regi
     post = await Post.of(registry)
     slow, fast = post.publisher(NoCache()), post.publisher(NoCache())
     await slow.step()
-    await post.push("x: {n: 1}\n")
+    for number in range(5):
+        await post.push(f"x: {{n: {number}}}\n")
     await drain(fast)
     reached = post.position()
     positions = []
     post.queue.before_each = lambda: positions.append(post.position())
-    await post.push("x: {n: 2}\n")
+    await post.push("x: {n: 5}\n")
     await drain(slow)
     assert positions
     assert min(positions) >= reached
