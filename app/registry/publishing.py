@@ -22,7 +22,7 @@ BRANCH = "published"
 LEASE = "publish"
 LEASE_SECONDS = 3.0
 LONGEST_PAUSE = 30.0
-SHORTEST_PAUSE = 0.1
+SHORTEST_PAUSE = 0.02
 log = logging.getLogger("ml_registry.publishing")
 
 
@@ -112,5 +112,5 @@ def told(journal: Journal, derivation: Derivation, after: str | None, project: s
 
 def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row, never twice the same: whoever waits must not come at once."""
-    longest: float = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures, 10))
+    longest: float = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures, 30))
     return longest * random.uniform(0.5, 1)  # noqa: S311 (spreads load, guards nothing)

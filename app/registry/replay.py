@@ -12,7 +12,7 @@ from app.registry.telling import Derivation
 from app.stores.errors import QueueUnavailableError
 from app.stores.ports import Queue
 
-TRIES = 8  # in a row, which takes about half a minute
+TRIES = 10  # in a row, which takes about a quarter of a minute
 
 
 @dataclass(frozen=True, slots=True)

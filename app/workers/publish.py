@@ -9,7 +9,7 @@ from app.registry.publishing import Publisher, pause
 from app.stores.errors import StoreError
 
 LOOK_SECONDS = 1.0
-PERSISTENT = 3  # failures in a row; fewer are what any queue has
+PERSISTENT = 6  # failures in a row; fewer, in about a second, are what any queue has
 log = logging.getLogger("ml_registry.workers")
 
 

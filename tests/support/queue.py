@@ -16,9 +16,9 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 class Sqs:
     """A server of queues, and a new queue on it."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, name: str | None = None) -> None:
         self.endpoint = endpoint
-        self.name = f"events-{secrets.token_hex(6)}.fifo"
+        self.name = name or f"events-{secrets.token_hex(6)}.fifo"
         self.client: Any = boto3.client(
             "sqs", REGION, endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test"
         )
@@ -51,9 +51,9 @@ class Sqs:
 
 
 @contextmanager
-def sqs() -> Iterator[str]:
+def sqs(port: int = 0) -> Iterator[str]:
     """The endpoint of a server of queues, for the time of a block."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     try:
         yield "http://{}:{}".format(*server.get_host_and_port())
