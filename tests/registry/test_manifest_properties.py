@@ -92,6 +92,7 @@ class Written:
     values: list[dict[str, object]]
     tail: str
     style: str
+    outer: int
 
     @property
     def newline(self) -> str:
@@ -113,6 +114,12 @@ def indented(text: str, by: int) -> str:
     return "".join(" " * by + line if line.strip() else line for line in text.splitlines(keepends=True))
 
 
+def moved(chunk: str, there: Written, here: Written) -> str:
+    """A chunk of one manifest in the indentation and the line ends of another."""
+    flush = "".join(line.removeprefix(" " * there.outer) for line in chunk.splitlines(keepends=True))
+    return indented(flush, here.outer).replace("\r\n", "\n").replace("\n", here.newline)
+
+
 def written_name(name: str, *, quoted: bool) -> str:
     return f"'{name.replace(chr(39), chr(39) * 2)}'" if quoted or "'" in name else name
 
@@ -120,7 +127,8 @@ def written_name(name: str, *, quoted: bool) -> str:
 @st.composite
 def manifests(draw: st.DrawFn) -> Written:
     style = draw(st.sampled_from(["top", "top", "map", "list"]))
-    outer, step = {"top": 0, "map": 2, "list": 0}[style], draw(st.sampled_from([2, 4]))
+    outer = draw(st.sampled_from({"top": [0], "map": [2, 4], "list": [0, 2]}[style]))
+    step = draw(st.sampled_from([2, 4]))
     chosen = draw(st.lists(names.filter(lambda name: name != "type"), min_size=1, max_size=4, unique=True))
     comments = st.lists(st.sampled_from(["# note: {\n", "\n", "#\n", "# é\n"]), max_size=2).map("".join)
     first = (
@@ -146,7 +154,7 @@ def manifests(draw: st.DrawFn) -> Written:
     tail = draw(st.sampled_from(["", "# end\n", "\n\n# end\n"]))
     if style == "top":
         tail += draw(st.sampled_from(["", "...\n", "...\n# after\n"]))
-    written = Written(gaps, chosen, chunks, models, tail, style)
+    written = Written(gaps, chosen, chunks, models, tail, style, outer)
     if draw(st.booleans()):
         for part in ("gaps", "chunks"):
             setattr(written, part, [text.replace("\n", "\r\n") for text in getattr(written, part)])
@@ -262,7 +270,7 @@ def test_a_new_entry_is_put_in_without_touching_a_byte(written: Written, entry: 
 
 @bounded
 @given(manifests(), manifests(), st.data())
-def test_a_restore_brings_back_what_the_other_version_held(
+def test_a_restore_brings_back_what_the_other_version_held_and_its_words_where_they_can_stand(
     written: Written, other: Written, data: st.DataObject
 ) -> None:
     index = data.draw(st.integers(0, len(other.names) - 1))
@@ -273,6 +281,8 @@ def test_a_restore_brings_back_what_the_other_version_held(
         place = written.names.index(name)
         assert result.decode().startswith(written.before(place))
         assert result.decode().endswith(written.after(place))
+    if (written.style == "list") == (other.style == "list"):
+        assert moved(other.chunks[index], other, written) in result.decode()
 
 
 @bounded

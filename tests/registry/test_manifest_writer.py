@@ -154,6 +154,14 @@ def test_a_rename_changes_the_name_and_nothing_else() -> None:
     assert edited(FILE, Rename("a", "no")) == FILE.replace("a:  # the a", '"no":  # the a')
 
 
+def test_a_rename_keeps_the_spaces_of_an_entry_that_is_empty() -> None:
+    assert edited("a: {  }\n", Rename("a", "b")) == "b: {  }\n"
+
+
+def test_an_entry_below_an_explicit_key_is_edited_in_its_place() -> None:
+    assert edited("? artifacts\n: a:\n  b: {}\n", Put("a", {"x": 1})) == "? artifacts\n: a:\n    x: 1\n  b: {}\n"
+
+
 def test_a_wrapper_list_is_edited_in_its_own_style() -> None:
     after = edited(LIST, Put("x", {"type": "q"}), Rename("y", "007"), Put("z", {"dataObjectId": "12"}))
     assert after == (
@@ -195,25 +203,6 @@ def test_edits_apply_in_order() -> None:
         "a:\n  x: 1\n", Put("b", {"y": 1}), Rename("b", "c"), Remove("a"), Put("c", {"w": 2}), Rename("c", "a")
     )
     assert after == "a:\n  w: 2\n"
-
-
-def test_a_restore_brings_back_the_lines_a_human_wrote() -> None:
-    old = "q: {}\na:\n  z: 'x' # c\n  # deep\n"
-    assert edited(FILE, Restore("a", old.encode())) == (
-        "# head\na:\n  z: 'x' # c\n  # deep\n\n# about b\nb: {dataObjectId: 5, type: 'x'} # the b\n# end\n"
-    )
-
-
-def test_a_restore_of_a_removed_entry_puts_its_lines_at_the_end_in_the_line_ends_of_the_file() -> None:
-    assert edited("b: {}\r\n", Restore("a", b"a:\n  z: 'x' # c\nb: {}\n")) == "b: {}\r\na:\r\n  z: 'x' # c\r\n"
-
-
-def test_a_restore_from_another_style_brings_back_the_values() -> None:
-    assert edited("{b: {}}", Restore("a", b"a:\n  z: 'x'\n")) == "{b: {}, a: {z: x}}"
-
-
-def test_a_restore_of_an_entry_that_shares_values_brings_back_the_values() -> None:
-    assert edited("b: {}\n", Restore("a", b"x: &x {k: 1}\na:\n  z: *x\n")) == "b: {}\na:\n  z:\n    k: 1\n"
 
 
 SHARED = "a: &a\n  x: &v 1\nb: *a\nc:\n  k: *v # v\n  z: 1\n"

@@ -126,6 +126,15 @@ async def test_a_restore_of_a_deleted_entry_adds_it_again(desk: Desk) -> None:
     assert await desk.entries() == {"a": {"x": 1}}
 
 
+async def test_a_restore_of_the_only_entry_brings_back_the_file_as_it_was(desk: Desk) -> None:
+    text = "# ours\nartifacts:\n    - name: a  # as it was\n      x: '1'\n"
+    before = desk.push(text)
+    await desk.follow()
+    await desk.delete("a")
+    await desk.restore("a", before)
+    assert desk.text() == text
+
+
 @pytest.mark.parametrize("revision", ["nowhere", "0" * 40])
 async def test_a_restore_from_what_is_no_commit_is_not_found(desk: Desk, revision: str) -> None:
     with pytest.raises(NotFoundError):

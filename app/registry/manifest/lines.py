@@ -64,6 +64,11 @@ def own_end(text: str, member: Member) -> int:
     return end
 
 
+def own(text: str, member: Member, *, flow: bool) -> tuple[int, int]:
+    """Where the own text of a member begins and ends: whole lines of a block one; of a flow one, its key and value."""
+    return (member.start, member.value.end) if flow else (lead(text, member), own_end(text, member))
+
+
 def comment_at(text: str, index: int) -> str:
     """The comment that ends the line at `index`, with the space before it; empty when there is none."""
     match = _COMMENT.match(text, index)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import yaml
 from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent
 
-from app.registry.manifest.composer import Event, content_end
+from app.registry.manifest.composer import Event, Span, content_end
 
 _ENDS = (MappingEndEvent, SequenceEndEvent)
 
@@ -37,6 +37,11 @@ class Member:
     start: int
     key_end: int
     value: Node
+
+    @classmethod
+    def of(cls, span: Span) -> "Member":
+        """A member of which nothing but its places is known."""
+        return cls(span.key, span.place.offset, span.key_end, Node(span.start, span.end))
 
 
 class _Reader:
@@ -89,5 +94,5 @@ class _Reader:
 
 
 def compose(text: str, start: int, stop: int) -> Node:
-    """The node that `text[start:stop]` is by itself; places count from the beginning of `text`."""
+    """The node that `text[start:stop]` is by itself; places count from the beginning of `text`. Raises YAMLError."""
     return _Reader(text, start, stop).root()

@@ -6,9 +6,11 @@ about is read again and compared with what was meant before anybody gets to see 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.registry import names
+from app.registry.manifest.excerpt import Excerpt, excerpt_of
 from app.registry.manifest.interpret import entry_from
 from app.registry.manifest.layout import Layout, Slot
 from app.registry.manifest.model import (
@@ -75,14 +77,11 @@ def revise(document: Document, edits: Sequence[Edit], limits: Limits = DEFAULT_L
         draft.apply(one)
     if not any(slot.touched for slot in draft.slots):
         return document
-    try:
-        text = Layout(document).render(draft.slots)
-    except CannotSpliceError as error:
-        raise _not_possible(document, draft) from error
-    result = text.encode()
-    if document.data.startswith(BOM.encode()):
-        result = BOM.encode() + result
-    return _verified(result, document, draft, limits)
+    if any(slot.excerpt for slot in draft.slots):
+        with suppress(EditRefusedError):  # the words mean something else here: then the values are put back
+            return _written(document, draft, limits)
+        draft.forget_excerpts()
+    return _written(document, draft, limits)
 
 
 class _Draft:
@@ -111,18 +110,23 @@ class _Draft:
             case Restore(name, source):
                 self._restore(name, source)
 
-    def _put(self, name: str, value: Mapping[str, JSON], source: Layout | None = None) -> None:
+    def forget_excerpts(self) -> None:
+        """Let every entry be written from its values."""
+        for slot in self.slots:
+            slot.excerpt = None
+
+    def _put(self, name: str, value: Mapping[str, JSON], excerpt: Excerpt | None = None) -> None:
         try:
             entry = entry_from(name, value).entry
         except InvalidEntryError as error:
             raise EditRefusedError(error.problems[0].code, error.problems[0].message, name) from error
-        if source is None and name in self.entries and same(self.entries[name], entry):
+        if excerpt is None and name in self.entries and same(self.entries[name], entry):
             return
         slot = self._live.get(name)
         if slot is None:
             slot = self._live[name] = Slot(None, name, entry)
             self.slots.append(slot)
-        slot.value, slot.source, slot.touched = entry, source, True
+        slot.value, slot.excerpt, slot.touched = entry, excerpt, True
         self.entries[name] = entry
 
     def _rename(self, name: str, to: str) -> None:
@@ -137,7 +141,7 @@ class _Draft:
             raise EditRefusedError(Code.NAME_TAKEN, f"There is an entry {to!r} already; choose another name.", name)
         self._live[to] = self._live.pop(name)
         self.entries[to] = self.entries.pop(name)
-        slot.name, slot.source, slot.touched = to, None, True
+        slot.name, slot.excerpt, slot.touched = to, None, True
 
     def _restore(self, name: str, source: bytes) -> None:
         try:
@@ -148,13 +152,25 @@ class _Draft:
         entry = document.manifest.entries.get(name)
         if entry is None:
             raise EditRefusedError(Code.ENTRY_MISSING, f"That version has no entry {name!r}; choose another.", name)
-        self._put(name, entry.entry, Layout(document))
+        self._put(name, entry.entry, excerpt_of(document, name))
 
     def _require(self, name: str) -> Slot:
         slot = self._live.get(name)
         if slot is None:
             raise EditRefusedError(Code.ENTRY_MISSING, f"There is no entry {name!r}; read the file again.", name)
         return slot
+
+
+def _written(document: Document, draft: _Draft, limits: Limits) -> Document:
+    """The document with every slot of a draft as it shall be. Raises EditRefusedError."""
+    try:
+        text = Layout(document, draft.slots).render()
+    except CannotSpliceError as error:
+        raise _not_possible(document, draft) from error
+    result = text.encode()
+    if document.data.startswith(BOM.encode()):
+        result = BOM.encode() + result
+    return _verified(result, document, draft, limits)
 
 
 def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) -> Document:
