@@ -154,10 +154,21 @@ def _runs(command: str) -> Handler:
     """For pipelines: a command of the user's shell. When it fails the program ends: what comes next may build on it."""
 
     def handle(event: Happening) -> None:
-        line = f"{json_line(event)}\n".encode()
-        status = subprocess.run(command, shell=True, input=line, check=False).returncode  # noqa: S602  the user's own
+        status = _run(command, f"{json_line(event)}\n".encode())
         if status:
             note(f"The command failed with status {status}, at the event {event.node.id}.")
             raise typer.Exit(COMMAND_FAILED)
 
     return handle
+
+
+def _run(command: str, given: bytes) -> int:
+    """The status of a command that has this on its standard input. It ends when this program is interrupted."""
+    with subprocess.Popen(command, shell=True, stdin=subprocess.PIPE) as process:  # noqa: S602  the user's own
+        try:
+            process.communicate(given)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        return process.returncode

@@ -1,12 +1,14 @@
 """The questions against the schema itself."""
 
+from enum import StrEnum
 from itertools import product
 
 import pytest
-from graphql import GraphQLSchema, build_schema, parse, validate
+from graphql import GraphQLEnumType, GraphQLSchema, build_schema, parse, validate
 
 from app.remote import queries, reading
 from app.remote.queries import Place
+from app.remote.shapes import EventKind, ObjectState
 from app.resolvers.limits import Limits
 from app.schema.limits import check_limits
 from tests.support.server import ROOT
@@ -22,6 +24,8 @@ DOCUMENTS = [
     queries.WHOLE_ARTIFACT,
     queries.ARTIFACT_HISTORY,
     queries.COMPARISON,
+    queries.EVENT_CURSOR,
+    queries.EVENTS,
     *(place.document(selection, *declared) for place, (selection, declared) in product(PLACES, EVERYWHERE)),
     *(place.document(selection, *declared) for place, (selection, declared) in product(PLACES[:2], ON_BRANCHES)),
     *(place.document(selection, *declared) for place, (selection, declared) in product(PLACES[2:], ON_COMMITS)),
@@ -44,3 +48,10 @@ def test_every_question_fits_the_schema_and_its_limits_with_the_largest_pages(
 
 def test_a_page_is_the_largest_a_registry_gives() -> None:
     assert Limits().page_size == reading.PAGE_SIZE
+
+
+@pytest.mark.parametrize("words", [EventKind, ObjectState])
+def test_conditions_take_the_words_of_the_schema(words: type[StrEnum], schema: GraphQLSchema) -> None:
+    kind = schema.type_map[words.__name__]
+    assert isinstance(kind, GraphQLEnumType)
+    assert set(kind.values) == set(words)

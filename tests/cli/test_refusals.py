@@ -1,5 +1,7 @@
 """What the reading commands say, and end with, when they cannot answer."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.cli import call, run
@@ -42,6 +44,9 @@ def test_what_is_not_there_is_said_with_the_nearest_names(words: list[str], said
         ["ls", "demo", "--meta", "config.type"],
         ["ls", "demo", "--limit", "0"],
         ["log", "demo", "--branch", "main", "--at", "main"],
+        ["watch", "--kind", "nonsense"],
+        ["watch", "--object-state", "gone"],
+        ["watch", "--json", "--exec", "true"],
         ["ls", "--server", "127.0.0.1:8000"],
         ["ls", "--server", "http://ada:secret@127.0.0.1:8000"],
         ["ls", "--server", "http://xn--a"],
@@ -61,6 +66,13 @@ def test_no_server_is_said_with_its_address_and_ends_with_3() -> None:
     assert "`ml-registry serve`" in ran.err
 
 
+def test_no_server_to_watch_ends_with_3(tmp_path: Path) -> None:
+    for words in ([], ["--since", "x"], ["--cursor-file", str(tmp_path / "at")]):
+        ran = run(f"http://127.0.0.1:{free_port()}", "watch", *words)
+        assert (ran.code, ran.out) == (3, "")
+        assert ran.err.startswith("No server can be reached at")
+
+
 def test_proxies_of_the_environment_stand_not_between_the_program_and_its_own_machine(shared_server: Server) -> None:
     ran = run(shared_server.url, "ls", HTTP_PROXY="http://127.0.0.1:1", ALL_PROXY="socks5://127.0.0.1:1")
     assert (ran.code, ran.err) == (0, "")
@@ -72,7 +84,7 @@ def test_a_proxy_that_cannot_be_used_is_said() -> None:
     assert ran.err.startswith("The proxies or certificates the environment names cannot be used")
 
 
-@pytest.mark.parametrize("command", ["ls", "show", "log", "diff"])
+@pytest.mark.parametrize("command", ["ls", "show", "log", "diff", "watch"])
 def test_the_help_of_every_reading_command_tells_what_it_ends_with(command: str) -> None:
     text = " ".join(call("", command, "--help").out.split())
     assert "Ends with 0; 1 when it is not there or the server refuses; 2 for wrong use; 3 when no" in text

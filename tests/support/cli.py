@@ -4,10 +4,14 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +37,11 @@ class Ran:
         """Standard output as the one JSON document it is."""
         return json.loads(self.out)
 
+    @property
+    def lines(self) -> list[Any]:
+        """Standard output as one JSON document a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
 
 def run(server: str, *words: str, **environment: str) -> Ran:
     """The program in a pipe, with every warning an error."""
@@ -41,6 +50,28 @@ def run(server: str, *words: str, **environment: str) -> Ran:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def started(server: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """The program in a pipe, running for the time of a block, which is a minute at most."""
+    with subprocess.Popen(
+        [*PROGRAM, *words], env=_environment(server, {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        end = threading.Timer(60, program.kill)
+        end.start()
+        try:
+            yield program
+        finally:
+            end.cancel()
+            program.kill()
+
+
+def interrupt(program: subprocess.Popen[str]) -> Ran:
+    """What became of a program that got a Ctrl-C."""
+    program.send_signal(signal.SIGINT)
+    out, err = program.communicate(timeout=10)
+    return Ran(program.returncode, out, err)
 
 
 def call(server: str, *words: str) -> Ran:
