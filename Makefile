@@ -39,6 +39,7 @@ bench: setup
 	$(BIN)/python bench/commits.py
 	$(BIN)/python bench/lookups.py
 	$(BIN)/python bench/search.py
+	$(BIN)/python bench/fanout.py
 
 lock:
 	$(PYTHON) scripts/lock.py
