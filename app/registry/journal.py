@@ -123,6 +123,8 @@ class Journal:
         """The records after one, oldest first; all there are for None. Raises CursorExpiredError."""
         with self._lock:
             records = self._from_memory(oid)
+            if records is None and self._refresh():  # another server may have written it a moment ago
+                records = self._from_memory(oid)
             if records is None:
                 older = list(self._walk(self._parent, oid))
                 records = [*reversed(older), *self._records]
@@ -136,13 +138,25 @@ class Journal:
 
         Raises CursorExpiredError when the first is asked for.
         """
-        head = self._repository.head(BRANCH)
-        ends = [head]
-        ends += [record.oid for number, record in enumerate(self._walk(head, oid), 1) if number % EVERY == 0]
-        while ends:
-            end = ends.pop()
+        for end in reversed(self._waypoints(self._repository.head(BRANCH), oid)):
             yield from reversed(list(self._walk(end, oid)))
             oid = end
+
+    def _waypoints(self, start: str | None, stop: str | None) -> list[str]:
+        """Now and then a record, from `start` back to before `stop`. Raises CursorExpiredError where there is no `stop`."""
+        found: list[str] = []
+        number, last = 0, start
+        known = [stop] if stop else []
+        for part in self._repository.trace(STATE, start, known, known) if start and start != stop else ():
+            for oid, parents in zip(part.oids, part.parents, strict=True):
+                if oid == start:
+                    found, number = [], 0  # it is all said again
+                if number % EVERY == 0:
+                    found.append(oid)
+                number, last = number + 1, parents or None
+        if last != stop:
+            raise CursorExpiredError(GONE)
+        return found
 
     def _from_memory(self, oid: str | None) -> list[Record] | None:
         if oid is not None:

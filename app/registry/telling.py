@@ -72,8 +72,8 @@ class Telling:
 
     @property
     def now(self) -> Place | None:
-        """The place behind all that is written in the journal; None while nothing is."""
-        return (self._journal.tip, LAST, LAST) if self._journal.tip else None
+        """The place behind everything that was told; None while nothing was."""
+        return (self._feed.newest, LAST, LAST) if self._feed.newest else None
 
     def knows(self, project: Project, heads: Mapping[str, str]) -> bool:
         """Whether the journal has the branches of a project at these commits."""
@@ -164,9 +164,7 @@ class Telling:
             number = self._feed.end(after[0])
             if number is None and after[0] == begun:
                 await self._feed.more()  # the newest record is known, and about to be told
-        if after is None and self._feed.newest:
-            after = (self._feed.newest, LAST, LAST)
-        async for one in self._feed.follow(number or 0, after, wanted):
+        async for one in self._feed.follow(number or 0, after or self.now, wanted):
             yield one
 
     async def page(self, project: Project, after: Place | None, count: int) -> list[Told]:

@@ -178,6 +178,14 @@ def test_a_place_that_is_in_no_journal_has_expired(desk: Desk) -> None:
                 list(read(oid))
 
 
+def test_a_place_that_another_server_wrote_a_moment_ago_is_known(desk: Desk) -> None:
+    one, other = desk.journal(), desk.journal()
+    one.record(["a"])
+    (newest,) = one.record(["b/c"])
+    assert list(other.after(newest.oid)) == []
+    assert other.tip == newest.oid
+
+
 def test_a_journal_that_was_put_in_anothers_place_is_read_anew(desk: Desk) -> None:
     one = desk.journal()
     (first,) = one.record(["a"])
