@@ -143,7 +143,7 @@ class Journal:
             oid = end
 
     def _waypoints(self, start: str | None, stop: str | None) -> list[str]:
-        """Now and then a record, from `start` back to before `stop`. Raises CursorExpiredError where there is no `stop`."""
+        """Every so many records one, from `start` back to `stop`. Raises CursorExpiredError where there is no `stop`."""
         found: list[str] = []
         number, last = 0, start
         known = [stop] if stop else []
