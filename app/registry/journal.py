@@ -143,7 +143,7 @@ class Journal:
             oid = end
 
     def _waypoints(self, start: str | None, stop: str | None) -> list[str]:
-        """Every so many records one, from `start` back to `stop`. Raises CursorExpiredError where there is no `stop`."""
+        """One of every so many records, from `start` back to `stop`. Raises CursorExpiredError where that is not."""
         found: list[str] = []
         number, last = 0, start
         known = [stop] if stop else []
