@@ -1,6 +1,8 @@
 """What the reading commands print about a real server, in a pipe."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from tests.support.api import Work, announce, digest_of, eventually, new_project
 from tests.support.cli import call, run
 from tests.support.git import clone, push_file
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 MANY = [f"bulk/{number:03}" for number in range(120)]
 BYTES = b"x" * 2048
@@ -217,3 +219,9 @@ def test_diff_follows_every_page(bulk: Work) -> None:
 def test_diff_ends_with_1_for_a_difference_only_when_asked_to(words: list[str], code: int, team: Work) -> None:
     assert call(team.server.url, "diff", team.name, *words, "--exit-code").code == code
     assert call(team.server.url, "diff", team.name, *words).code == 0
+
+
+def test_reading_loads_nothing_of_the_server() -> None:
+    asked = "import sys, app.cli; print(*{'app.main', 'app.schema', 'app.registry', 'strawberry'} & {*sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout == "\n"
