@@ -77,9 +77,9 @@ def told_by_git(project: str, repository: Path, branch: str, begun: str) -> list
 
 @dataclass
 class Registry:
-    """A registry whose server is killed and started again, at one address."""
+    """A registry whose servers are killed and started again, each at its address, all on the same data."""
 
-    server: Server
+    servers: list[Server]
     begun: dict[tuple[str, str], str]
     gone: list[Server] = field(default_factory=list)
     acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Registry:
             names = [f"{seed}/{dice.randrange(6)}" for _ in range(dice.randrange(1, 3))]
             changes = [{"put": {"name": name, "type": f"t{dice.random()}"}} for name in dict.fromkeys(names)]
             try:
-                done = Work(self.server, project).commit(*changes, branch=branch)
+                done = Work(dice.choice(self.servers), project).commit(*changes, branch=branch)
             except (httpx.TransportError, ValueError):
                 time.sleep(0.05)
                 continue
@@ -115,22 +115,32 @@ class Registry:
             time.sleep(dice.random() * 2)
 
     def stop(self) -> None:
-        """End the server, and let go of all connections."""
-        if self.server.process.poll() is None:
-            assert self.server.stop() == 0
-        for server in (*self.gone, self.server):
+        """End the servers, and let go of all connections."""
+        for server in self.servers:
+            if server.process.poll() is None:
+                assert server.stop() == 0
+        for server in (*self.gone, *self.servers):
             server.client.close()
+
+    def git(self, project: str) -> Path:
+        """The repository of a project."""
+        return self.servers[0].git(project)
+
+    def logged(self) -> str:
+        """What the servers of all times said."""
+        return "".join(server.log.read_text() for server in self.servers)
 
     def told(self) -> dict[tuple[str, str], list[str]]:
         """By branch, the ids of everything that happened."""
         return {
-            (project, branch): told_by_git(project, self.server.git(project), branch, begun)
+            (project, branch): told_by_git(project, self.git(project), branch, begun)
             for (project, branch), begun in self.begun.items()
         }
 
 
-def begin(server: Server) -> Registry:
+def begin(servers: list[Server]) -> Registry:
     """Projects and branches to write to, all of them known to the registry."""
+    server = servers[0]
     begun = {}
     for name in (*PROJECTS, BY_HAND):
         work = new_project(server, name)
@@ -138,7 +148,7 @@ def begin(server: Server) -> Registry:
         for branch in BRANCHES[1:] if name in PROJECTS else ():
             made = work.mutate("createBranch", project=name, name=branch)
             begun[name, branch] = made["branch"]["head"]["oid"]
-    return Registry(server, begun)
+    return Registry(servers, begun)
 
 
 @contextmanager
@@ -166,25 +176,26 @@ def _answers(client: redis.Redis) -> bool:
 
 
 def kill_again_and_again(registry: Registry, environment: dict[str, str], flush: redis.Redis | None) -> None:
-    """SIGKILL at random moments, and a new server on the same data at the same address."""
+    """SIGKILL to one of the servers at random moments, and another on the same data at its address."""
     dice = random.Random(flush is not None)  # noqa: S311 - the same moments every time
-    server = registry.server
-    port = int(server.url.rpartition(":")[2])
     for _ in range(KILLS):
         time.sleep(0.1 + dice.random() * 0.8)
-        registry.server.stop(signal.SIGKILL)
-        registry.gone.append(registry.server)
+        place = dice.randrange(len(registry.servers))
+        server = registry.servers[place]
+        server.stop(signal.SIGKILL)
+        registry.gone.append(server)
         if flush:
             flush.flushall()
-        registry.server = start(server.data_dir, "--no-demo", port=port, **environment)
+        port = int(server.url.rpartition(":")[2])
+        registry.servers[place] = start(server.data_dir, "--no-demo", port=port, **environment)
         if flush and dice.random() < 0.5:
             flush.flushall()
 
 
 @contextmanager
-def begun(data_dir: Path, environment: dict[str, str]) -> Iterator[Registry]:
-    """A registry for the time of a block."""
-    registry = begin(start(data_dir, "--no-demo", port=free_port(), **environment))
+def begun(data_dir: Path, servers: int, environment: dict[str, str]) -> Iterator[Registry]:
+    """A registry of so many servers for the time of a block."""
+    registry = begin([start(data_dir, "--no-demo", port=free_port(), **environment) for _ in range(servers)])
     try:
         yield registry
     finally:
@@ -206,7 +217,7 @@ def everything_is_written(
             one.result()
     assert len(registry.acknowledged) > KILLS
     for project, branch, commit in registry.acknowledged:
-        git("merge-base", "--is-ancestor", commit, branch, at=registry.server.git(project))
+        git("merge-base", "--is-ancestor", commit, branch, at=registry.git(project))
 
 
 @contextmanager
@@ -242,7 +253,7 @@ def first_deliveries(received: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flushed", [False, True], ids=["killed", "killed and flushed"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["one server", "two servers and a cache that is flushed"])
 def test_what_is_delivered_is_what_git_says_happened_however_often_servers_are_killed(
     tmp_path: Path, *, flushed: bool
 ) -> None:
@@ -251,8 +262,8 @@ def test_what_is_delivered_is_what_git_says_happened_however_often_servers_are_k
         environment = {**CREDENTIALS, "REGISTRY_QUEUE_URL": queue.url(address)}
         if flushed:
             environment["REGISTRY_REDIS_URL"] = f"redis://127.0.0.1:{cache.connection_pool.connection_kwargs['port']}"
-        with consuming(queue) as received, begun(tmp_path / "var", environment) as registry:
-            tree = clone(registry.server.git(BY_HAND), tmp_path / "tree")
+        with consuming(queue) as received, begun(tmp_path / "var", 1 + flushed, environment) as registry:
+            tree = clone(registry.git(BY_HAND), tmp_path / "tree")
             everything_is_written(registry, tree, environment, cache if flushed else None)
             told = registry.told()
             ids = {one for branch in told.values() for one in branch}
@@ -263,7 +274,7 @@ def test_what_is_delivered_is_what_git_says_happened_however_often_servers_are_k
         assert first_deliveries(received) == {group[branch]: ids for branch, ids in told.items()}
         assert way.refused
         assert way.lost
-        assert "Traceback" not in registry.server.log.read_text()
+        assert "Traceback" not in registry.logged()
     print(  # noqa: T201 - the figures of the run
         f"{KILLS} kills, {len(registry.acknowledged)} acknowledged, {len(ids)} events accepted "
         f"{sum(way.accepted.values())} times; {way.refused} refused, {way.failed} requests failed, {way.lost} answers "
