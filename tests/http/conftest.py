@@ -39,6 +39,7 @@ class World:
         self.ended = threading.Event()
         self.contexts = 0
         self.bumps = 0
+        self.flooded = 0
 
 
 @strawberry.interface
@@ -128,6 +129,17 @@ class Subscription:
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
+            world.ended.set()
+
+    @strawberry.subscription
+    async def flood(self, info: strawberry.Info, size: int) -> AsyncGenerator[str, None]:
+        world: World = info.context
+        try:
+            while True:
+                world.flooded += 1
+                yield "x" * size
+                await asyncio.sleep(0)
+        finally:
             world.ended.set()
 
     @strawberry.subscription
