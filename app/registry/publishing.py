@@ -104,10 +104,10 @@ class Publisher:
         return bool(backlog) or self._source is not None
 
 
-def told(journal: Journal, derivation: Derivation, after: str | None, project: str | None = None) -> Source:
-    """What the journal tells after a record, of one project or of all, as messages. Raises CursorExpiredError."""
+def told(journal: Journal, derivation: Derivation, after: str | None) -> Source:
+    """What the journal tells after a record, as messages. Raises CursorExpiredError."""
     for record in journal.behind(after):
-        yield record.oid, [message_of(one.event) for one in derivation.told(record, project)]
+        yield record.oid, [message_of(one.event) for one in derivation.told(record)]
 
 
 def pause(failures: int) -> float:
