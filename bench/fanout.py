@@ -108,8 +108,8 @@ class Writer:
 
 def flood(port: int, path: str, listening: int, commits: int) -> float:
     """Commits one after the other: deliveries a second, from the first commit to the last delivery."""
-    writer = Writer(port)
     with subscribers(port, path, listening) as there:
+        writer = Writer(port)
         started = time.monotonic()
         for _ in range(commits):
             writer.commit()
@@ -120,8 +120,8 @@ def flood(port: int, path: str, listening: int, commits: int) -> float:
 
 def calm(port: int, path: str, listening: int, commits: int) -> list[float]:
     """Commits that wait until all have heard of the last: seconds from each acknowledgement to the last subscriber."""
-    writer = Writer(port)
     with subscribers(port, path, listening) as there:
+        writer = Writer(port)
         for number in range(commits):
             writer.commit()
             there.wait(number + 1)
@@ -132,9 +132,10 @@ def calm(port: int, path: str, listening: int, commits: int) -> list[float]:
 
 def paced(port: int, pid: int, asked: Namespace) -> Figures:
     """Commits at a steady rate beside subscribers that never read: the lag of the healthy, and what memory grew by."""
-    writer, healthy = Writer(port), asked.steady - asked.stalled
+    healthy = asked.steady - asked.stalled
     before = peak = _resident(pid)
     with subscribers(port, "/graphql", healthy, asked.stalled) as there:
+        writer = Writer(port)
         started = time.monotonic()
         for number in range(round(asked.rate * asked.seconds)):
             time.sleep(max(0.0, started + number / asked.rate - time.monotonic()))
