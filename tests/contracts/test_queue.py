@@ -124,7 +124,7 @@ async def test_of_a_batch_exactly_those_that_were_accepted_are_named(server: Sqs
     named: set[str] = set()
     with moody(server.endpoint, seed=1) as (way, address):
         queue = SqsQueue(Address.parse(server.url(address)))
-        for batch in range(30):
+        for batch in range(20):
             before = set(way.accepted)
             try:
                 accepted = await queue.send([message(f"{batch}-{group}", str(group)) for group in range(10)])

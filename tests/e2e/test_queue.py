@@ -1,5 +1,6 @@
 """The queue of a running server: what is sent to it, and what becomes of the server when it is away."""
 
+import secrets
 import signal
 import socket
 import time
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import eventually, new_project
+from tests.support.api import Work, eventually, new_project
 from tests.support.git import clone, push_file
 from tests.support.queue import CREDENTIALS, Sqs, sqs
 from tests.support.server import free_port, running, spawn, start
 
 USAGE = 2
-NAME = "later.fifo"
+NAME = f"later-{secrets.token_hex(6)}.fifo"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def environment(queue: Sqs, **more: str) -> dict[str, str]:
     return {**CREDENTIALS, "REGISTRY_QUEUE_URL": queue.url(), **more}
 
 
-def test_what_the_api_and_git_do_arrives_within_a_second_in_order(queue: Sqs, tmp_path: Path) -> None:
+def test_what_the_api_and_git_do_arrives_soon_and_in_order(queue: Sqs, tmp_path: Path) -> None:
     with running(tmp_path / "var", "--no-demo", **environment(queue)) as server:
         work = new_project(server)
         for name in ("one", "two", "three"):
@@ -47,11 +48,18 @@ def test_a_restart_sends_what_the_last_run_did_not_and_nothing_twice(queue: Sqs,
     with running(tmp_path / "var", "--no-demo") as server:
         work = new_project(server)
         work.put("before", type="m")
-    for _ in range(2):
-        with running(tmp_path / "var", "--no-demo", **environment(queue)):
-            time.sleep(1.5)
-    sent = [one["data"]["artifactName"] for one in queue.bodies()]
-    assert sent == [None, "before"]
+    sent: list[str | None] = []
+
+    def heard() -> list[str | None]:
+        sent.extend(one["data"]["artifactName"] for one in queue.bodies())
+        return sent
+
+    with running(tmp_path / "var", "--no-demo", **environment(queue)):
+        eventually(lambda: len(heard()) == 2)
+    with running(tmp_path / "var", "--no-demo", **environment(queue)) as server:
+        Work(server, work.name).put("after", type="m")
+        eventually(lambda: len(heard()) > 2)
+    assert heard() == [None, "before", "after"]
 
 
 def test_a_queue_that_is_away_stops_no_start_no_write_and_no_end_and_gets_all_once_it_is_there(tmp_path: Path) -> None:
