@@ -165,11 +165,16 @@ def _is_loopback(host: str) -> bool:
 def _answer(content: bytes) -> dict[str, Any]:
     """A GraphQL answer; one without any members when it is none."""
     try:
-        answer = json.loads(content, parse_constant=_refuse)
+        answer = read_json(content)
         sound = isinstance(answer, dict) and _depth(answer) <= MAX_DEPTH
     except (ValueError, RecursionError):
         return {}
     return answer if sound else {}
+
+
+def read_json(text: str | bytes) -> Any:
+    """A JSON value, and no `NaN` or `Infinity`, which Python would take for one. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_constant=_refuse)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,6 +1,5 @@
 """The commands that read from a server: `ls`, `show`, `log` and `diff`."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -8,7 +7,7 @@ import typer
 
 from app.remote import reading, views
 from app.remote.asking import EXITS, LOCAL, Server, asking
-from app.remote.client import Client
+from app.remote.client import Client, read_json
 from app.remote.queries import Place
 from app.remote.screen import Screen, note, write_json
 from app.remote.shapes import Page, Shape
@@ -156,7 +155,7 @@ def _condition(text: str) -> dict[str, Any]:
     if not given:
         raise typer.BadParameter("Write a path and a value: config.type=tsv.", param_hint="--meta")
     try:
-        return {"path": path, "eq": json.loads(value)}
+        return {"path": path, "eq": read_json(value)}
     except (ValueError, RecursionError):
         return {"path": path, "eq": value}
 

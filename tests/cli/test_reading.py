@@ -99,6 +99,7 @@ def test_the_json_of_an_artifact_is_what_the_schema_answers(team: Work) -> None:
         (["--label", "stage=test"], []),
         (["--meta", "config.rows=8", "--meta", "/config/new=true"], ["topics"]),
         (["--meta", 'config.rows="8"'], []),
+        (["--meta", "config.rows=NaN"], []),
         (["--text", "BY HAND"], ["topics"]),
         (["--branch", "before", "--meta", "config.type=tsv"], ["topics"]),
         (["--at", "main~1", "--name", "gone"], ["gone"]),
