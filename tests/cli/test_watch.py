@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ def told(work: Work) -> list[dict[str, Any]]:
     return found
 
 
-def await_events(work: Work, count: int) -> list[dict[str, Any]]:
-    return eventually(lambda: len(events := told(work)) >= count and events)
+def await_events(work: Work, least: int) -> list[dict[str, Any]]:
+    return eventually(lambda: len(events := told(work)) >= least and events, seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_a_value_that_means_harm_is_shown_and_not_obeyed(work: Work, tmp_path: P
 def test_an_event_is_told_when_it_happens(work: Work, tmp_path: Path) -> None:
     await_events(work, 1)
     with started(work.server.url, "watch", "--project", work.name, "--cursor-file", str(tmp_path / "at")) as program:
-        eventually((tmp_path / "at").exists)
+        eventually((tmp_path / "at").exists, seconds=30)
         for name in ("one", "two"):
             work.put(name)
             assert program.stdout
@@ -221,28 +222,29 @@ def test_a_command_that_fails_at_once_has_a_cursor_too(work: Work, tmp_path: Pat
     await_events(work, 1)
     words = ["watch", "--project", work.name, "--cursor-file", str(tmp_path / "at"), "--exec", "false"]
     with started(work.server.url, *words) as program:
-        eventually((tmp_path / "at").exists)
+        eventually((tmp_path / "at").exists, seconds=30)
         work.put("one")
-        _, err = program.communicate(timeout=10)
+        _, err = program.communicate(timeout=30)
     cursor = err.split()[-1]
     assert program.returncode == 4
     ran = run(work.server.url, "watch", "--project", work.name, "--since", cursor, "--json", "-n", "1")
     assert ran.json["artifactName"] == "one"
 
 
-def test_ctrl_c_ends_it_quietly_with_the_cursor_of_the_last_event(team: Work, since: str) -> None:
-    with started(team.server.url, "watch", "--project", team.name, "--since", since, "--json") as program:
-        assert program.stdout
-        printed = [json.loads(program.stdout.readline()) for _ in HAPPENED]
+def test_ctrl_c_ends_it_quietly_with_the_cursor_of_the_last_event(team: Work, since: str, tmp_path: Path) -> None:
+    last = told(team)[-1]["cursor"]
+    words = ["watch", "--project", team.name, "--since", since, "--json", "--cursor-file", str(tmp_path / "at")]
+    with started(team.server.url, *words) as program:
+        eventually(lambda: (tmp_path / "at").exists() and last in (tmp_path / "at").read_text(), seconds=30)
         ran = interrupt(program)
-    assert (ran.code, ran.out, ran.err) == (130, "", f"Resume with --since {printed[-1]['cursor']}\n")
+    assert (ran.code, len(ran.lines), ran.err) == (130, len(HAPPENED), f"Resume with --since {last}\n")
 
 
 def test_ctrl_c_before_any_event_has_a_cursor_too(work: Work, tmp_path: Path) -> None:
     await_events(work, 1)
     words = ["watch", "--project", work.name, "--cursor-file", str(tmp_path / "at")]
     with started(work.server.url, *words) as program:
-        eventually((tmp_path / "at").exists)
+        eventually((tmp_path / "at").exists, seconds=30)
         ran = interrupt(program)
     work.put("one")
     assert ran.err == f"Resume with --since {(tmp_path / 'at').read_text()}"
@@ -272,7 +274,7 @@ def test_the_next_run_goes_on_where_the_cursor_file_says_and_not_where_it_was_to
 ) -> None:
     file = tmp_path / "at"
     words = ["--project", team.name, "--since", since, "--cursor-file", str(file), "--json"]
-    heard = [one for count in "235" for one in run(team.server.url, "watch", *words, "-n", count).lines]
+    heard = [one for most in "235" for one in run(team.server.url, "watch", *words, "-n", most).lines]
     assert [one["id"] for one in heard] == [one["id"] for one in told(team)[1:]]
     assert file.read_text() == f"{heard[-1]['cursor']}\n"
     assert list(tmp_path.iterdir()) == [file]
@@ -289,13 +291,16 @@ def test_a_cursor_file_that_cannot_be_used_is_wrong_use(team: Work, since: str, 
         assert "--cursor-file" in ran.err
 
 
-def test_a_reader_that_stops_reading_ends_it_without_a_word(team: Work, since: str) -> None:
-    command = " ".join((*PROGRAM, "watch", "--since", since, "--project", team.name, "--json"))
-    environment = {**os.environ, "ML_REGISTRY_SERVER": team.server.url}
-    piped = ["sh", "-c", f"{command} | head -n 1"]
-    done = subprocess.run(piped, env=environment, capture_output=True, check=True, timeout=20)
-    assert json.loads(done.stdout)["artifactName"] == "churn"
-    assert done.stderr == b""
+def test_a_reader_that_stops_reading_ends_it_at_the_next_event_without_a_word(work: Work) -> None:
+    (first,) = await_events(work, 1)
+    command = " ".join((*PROGRAM, "watch", "--since", first["cursor"], "--project", work.name, "--json"))
+    environment = {**os.environ, "ML_REGISTRY_SERVER": work.server.url}
+    piped, numbers = ["sh", "-c", f"{command} | head -n 1"], count()
+    with subprocess.Popen(piped, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        eventually(lambda: work.put(f"entry-{next(numbers)}") and program.poll() is not None, seconds=30)
+        out, err = program.communicate()
+    assert json.loads(out)["artifactName"] == "entry-0"
+    assert err == b""
 
 
 @contextmanager
@@ -337,7 +342,7 @@ def test_a_server_that_is_killed_and_started_again_costs_no_event_and_repeats_no
         created = await_events(work, 1)
         tree = clone(work.repository, tmp_path / "tree")
         with started(server.url, *words) as program:
-            eventually((tmp_path / "at").exists)
+            eventually((tmp_path / "at").exists, seconds=30)
             with writing(work) as acknowledged:
                 for number in range(5):
                     await_more(acknowledged)

@@ -70,7 +70,7 @@ def started(server: str, *words: str) -> Iterator[subprocess.Popen[str]]:
 def interrupt(program: subprocess.Popen[str]) -> Ran:
     """What became of a program that got a Ctrl-C."""
     program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=10)
+    out, err = program.communicate(timeout=30)
     return Ran(program.returncode, out, err)
 
 
