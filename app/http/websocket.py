@@ -21,6 +21,7 @@ from app.http.peers import Outlet
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
+CLOSE_SECONDS = 1.0
 MAX_OPERATIONS = 100
 """Operations one socket may have running at a time."""
 MAX_REASON = 123
@@ -96,8 +97,10 @@ class Session:
 
     async def _close(self, close: _Close) -> None:
         reason = close.reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
-        with suppress(WebSocketDisconnect, RuntimeError):  # the client may have been quicker
-            await self._websocket.close(close.code, reason)
+        # The client may have been quicker, or not take even this.
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(close.code, reason)
 
     async def _read(self) -> Never:
         while True:

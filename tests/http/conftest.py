@@ -229,6 +229,10 @@ class Server:
         self._thread.join(timeout=10)
         assert not self._thread.is_alive()
 
+    def sockets(self) -> int:
+        """How many the server has open."""
+        return len(self._server.server_state.connections)
+
     def close_all(self, edge: Edge) -> None:
         asyncio.run_coroutine_threadsafe(edge.close_all(), self._loop).result(timeout=10)
 
@@ -241,6 +245,7 @@ class Live:
     edge: Edge
     world: World
     close_all: Callable[[], None]
+    sockets: Callable[[], int]
 
 
 @pytest.fixture(scope="session")
@@ -252,6 +257,6 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def live(server: Server, app: Starlette, edge: Edge, world: World) -> Iterator[Live]:
     server.app = app
-    live = Live(server.address, edge, world, partial(server.close_all, edge))
+    live = Live(server.address, edge, world, partial(server.close_all, edge), server.sockets)
     yield live
     live.close_all()
