@@ -27,7 +27,7 @@ from app.settings import Settings, SettingsError, refuse_unknown
 from app.stores.errors import StoreError
 
 GRACE_SECONDS = 6
-SWITCH_SECONDS = 0.0005  # for which a thread that parses or reads Git may hold up the event loop
+SWITCH_SECONDS = 0.002  # for which a thread that parses or reads Git may hold up the event loop
 
 
 def run(options: Mapping[str, Any], *, with_demo: bool) -> None:

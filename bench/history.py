@@ -117,17 +117,25 @@ def p99(taken: list[float]) -> float:
 
 
 def measure(folder: Path, query: str, variables: dict[str, str], rounds: int) -> Figures:
-    """A server that knows nothing yet: the first page for the first time, with others at work, and then again."""
-    with registry(folder) as (port, _):
-        client = Client(port)
-        client.ask(query, **{**variables, "p": OTHER_PROJECT})  # the document is not what is measured
+    """Servers that know nothing yet: the first page for the first time and then again; the same with others at work."""
+    with fresh(folder, query, variables) as (port, client):
+        cold = seconds(lambda: client.ask(query, **variables))
+        warm = seconds(lambda: client.ask(query, **variables), rounds)
         with bystander(port) as idle:
             time.sleep(1)
-        with bystander(port) as busy:
-            cold = seconds(lambda: client.ask(query, **variables))
-        warm = seconds(lambda: client.ask(query, **variables), rounds)
-        client.close()
+    with fresh(folder, query, variables) as (port, client), bystander(port) as busy:
+        client.ask(query, **variables)
     return {"cold": cold, "warm": warm, "others idle p99": p99(idle), "others p99": p99(busy)}
+
+
+@contextmanager
+def fresh(folder: Path, query: str, variables: dict[str, str]) -> Iterator[tuple[int, Client]]:
+    """A server just started, and a client; the document is known, so that it is not what is measured."""
+    with registry(folder) as (port, _):
+        client = Client(port)
+        client.ask(query, **{**variables, "p": OTHER_PROJECT})
+        yield port, client
+        client.close()
 
 
 @contextmanager

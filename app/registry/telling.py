@@ -23,6 +23,8 @@ from app.stores.ports import Cache, GitHost
 
 TOGETHER = 100
 """Records that are derived in one visit to Git."""
+PAUSE = 0.05
+"""Seconds between two records, while writers keep this server busy."""
 LAST = sys.maxsize
 log = logging.getLogger("ml_registry.telling")
 
@@ -143,6 +145,7 @@ class Telling:
             except StoreError as error:
                 log.warning("what moved is not told yet: %s", error)
                 return
+            await asyncio.sleep(PAUSE)  # what moves meanwhile becomes one record, and the disk is for the writers
 
     async def finish(self) -> None:
         """Wait until everything is told, for a server that stops."""
