@@ -1,7 +1,5 @@
 """Telling: whoever resumes, anywhere and at any time, hears exactly what comes behind its place."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from app.registry import telling
@@ -32,7 +30,7 @@ async def rest(registry: Registry, after: Place | None, count: int) -> list[Told
 
 
 @pytest.fixture
-async def busy(desk: Desk) -> AsyncIterator[Desk]:
+async def busy(desk: Desk) -> Desk:
     """A project with a past of every kind."""
     for number in range(4):
         await desk.put("a", x=number)
@@ -45,7 +43,7 @@ async def busy(desk: Desk) -> AsyncIterator[Desk]:
     await desk.follow()
     force(desk.repository, "main", graft(desk.repository, [], {"artifacts.yml": "e: {}\n"}))
     await desk.follow()
-    yield desk
+    return desk
 
 
 async def another(desk: Desk) -> Registry:
