@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.support.api import Work, new_project
 from tests.support.server import Server, running
 
 ADA = Actor("Ada", "ada@example.org")
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and every program a test starts inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
