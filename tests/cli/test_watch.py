@@ -21,6 +21,8 @@ from tests.support.cli import PROGRAM, call, interrupt, run, run_on_terminal, st
 from tests.support.git import clone, git, push_file
 from tests.support.server import Server, free_port, running
 
+pytestmark = pytest.mark.slow
+
 EVENTS = """query($p: String!, $after: String) { project(name: $p) { events(first: 100, after: $after) {
   edges { cursor node { id kind ... on ArtifactEvent { artifactName } } } pageInfo { hasNextPage endCursor } } } }"""
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")

@@ -19,6 +19,8 @@ from tests.support.git import clone, push_file
 from tests.support.listen import socket, stream
 from tests.support.server import Server, free_port, running, spawn, start
 
+pytestmark = pytest.mark.slow
+
 SOON = 1.0
 """Seconds within which the other server has heard."""
 FOUND = """query($p: String!) { artifacts(first: 100, filter: {project: $p}) { nodes { name } } }"""

@@ -22,6 +22,8 @@ from tests.support.git import git, push_file
 from tests.support.listen import socket, stream
 from tests.support.server import ROOT, Server, free_port, running, runs, spawn, start
 
+pytestmark = pytest.mark.slow
+
 USAGE = 2
 GOING_AWAY = 1001
 

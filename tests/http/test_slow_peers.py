@@ -31,6 +31,8 @@ from app.stores.git.memory import MemoryGit
 from tests.support.api import eventually
 from tests.support.domain import ADA, Desk
 
+pytestmark = pytest.mark.slow
+
 PROTOCOL: Any = ["graphql-transport-ws"]
 SIZE = 20_000
 MOST = 16_000_000
