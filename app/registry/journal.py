@@ -95,8 +95,7 @@ class Journal:
             new: list[Record] = []
             for _ in range(TRIES):
                 new += self._refresh()
-                made = self._following(own)
-                positions = moved(self._positions, made)
+                made, positions = self._following(own)
                 moves = [*made, *(move for project in sorted(projects) for move in self._moves(project, positions))]
                 if not moves:
                     return new
@@ -221,13 +220,14 @@ class Journal:
         while len(self._records) > KEPT:
             self._parent = self._records.popleft().oid
 
-    def _following(self, own: Sequence[Moved]) -> list[Moved]:
-        """Those of our own moves that begin where the journal, or the one before, ends."""
-        made: list[Moved] = []
+    def _following(self, own: Sequence[Moved]) -> tuple[list[Moved], Positions]:
+        """Those of our own moves that begin where the journal, or the one before, ends; and where they lead."""
+        made, positions = [], self._positions
         for move in own:
-            if moved(self._positions, made).get(move.project, {}).get(move.branch) == move.before:
+            if positions.get(move.project, {}).get(move.branch) == move.before:
                 made.append(move)
-        return made
+                positions = moved(positions, [move])
+        return made, positions
 
     def _moves(self, project: str, positions: Positions) -> list[Moved]:
         """How the branches of a project stand now beside the tip; read after the tip, so never older than it."""
