@@ -61,14 +61,18 @@ class Synchroniser:
         return found
 
     def _fingerprints_of(self, projects: Sequence[Project]) -> list[str | None]:
-        return [self._fingerprint(project) for project in projects]
+        """None for a project that cannot be read: bringing it up to date says why."""
+        found: list[str | None] = []
+        for project in projects:
+            try:
+                found.append(self._fingerprint(project))
+            except StoreError:
+                found.append(None)
+        return found
 
-    def _fingerprint(self, project: Project) -> str | None:
-        """What differs whenever the refs, or where the manifest lies, may have changed. None when it cannot be told."""
-        try:
-            return f"{project.manifest_path} {self._git.repository(project.name).fingerprint()}"
-        except StoreError:
-            return None
+    def _fingerprint(self, project: Project) -> str:
+        """What differs whenever the refs, or where the manifest lies, may have changed. Raises StoreError."""
+        return f"{project.manifest_path} {self._git.repository(project.name).fingerprint()}"
 
     async def sync(self, project: Project) -> None:
         """Bring one project up to date. Raises StoreError when its repository cannot be read; its status says so."""
@@ -84,8 +88,7 @@ class Synchroniser:
 
     async def _sync(self, project: Project) -> None:
         path = project.manifest_path
-        refs = await self._offload(self._git.repository(project.name).fingerprint)
-        fingerprint = f"{path} {refs}"
+        fingerprint = await self._offload(self._fingerprint, project)
         uncached = project.name in self._branches.missed
         if fingerprint == self._fingerprints.get(project.name) and not uncached:
             return
