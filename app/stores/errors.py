@@ -49,6 +49,18 @@ class RepositoryCorruptError(StoreError):
     """The repository is there and cannot be read; the message says what was found."""
 
 
+class RemoteUnavailableError(StoreError):
+    """The Git server elsewhere did not answer. What was to be written may have arrived where the message says so."""
+
+
+class RemoteRefusedError(StoreError):
+    """The Git server elsewhere answered and refused. `reason` is why, in its words, in one line or several."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class CacheUnavailableError(StoreError):
     """The cache did not answer in time, or not sensibly. Never fatal: Git has the answer."""
 

@@ -84,7 +84,10 @@ class NewCommit:
 
 
 class Repository(Protocol):
-    """One bare repository. Every call blocks on the disk and is made from a worker thread; any thread may call."""
+    """One bare repository. Every call blocks on the disk and is made from a worker thread; any thread may call.
+
+    Of one that lies elsewhere a copy is here: what is read is in the copy, and only what it lacks is asked for.
+    """
 
     def refs(self) -> Refs:
         """Every branch and tag, and the branch HEAD names (which may not exist yet)."""
@@ -117,7 +120,8 @@ class Repository(Protocol):
 
         `expected` None makes the branch with a first commit without parents. Answers the new ids, oldest first.
         Raises RefMovedError when the branch is not at `expected` (nothing is visible then), RefConflictError when `a`
-        and `a/b` would have to exist together, PathConflictError, RepositoryBusyError.
+        and `a/b` would have to exist together, PathConflictError, RepositoryBusyError; as every other write, where the
+        repository lies elsewhere, also RemoteRefusedError and RemoteUnavailableError.
         """
 
     def create_branch(self, branch: str, oid: str) -> None:
@@ -135,6 +139,14 @@ class Repository(Protocol):
     def fingerprint(self) -> str:
         """Cheap, and different whenever a ref may have changed since the last call; equal otherwise."""
 
+    def fetch(self, since: float | None = None) -> None:
+        """Bring here what lies elsewhere as it is now: every branch and tag, and all behind them.
+
+        Nothing is done for a repository that lies here, nor when a look that began after `since` (of time.monotonic)
+        was a success already. Raises RemoteUnavailableError, RemoteRefusedError when the remote does not let us in,
+        RepositoryNotFoundError when it has no such repository; what is here stays as it was.
+        """
+
 
 class GitHost(Protocol):
     """Where the repositories lie. Names are checked project names ("search/ranker")."""
@@ -147,6 +159,9 @@ class GitHost(Protocol):
 
     def repository(self, name: str) -> Repository:
         """Cheap to call often. Raises RepositoryNotFoundError."""
+
+    def place(self, remotes: Mapping[str, str]) -> None:
+        """Which names are those of repositories that lie elsewhere, and their URLs. All others lie here."""
 
 
 # ── Cache ────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Collection, Container, Generator, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from app.stores.durable import sync_folder
@@ -130,6 +130,9 @@ class DiskRepository:
         with self._reading():
             return self._refs.fingerprint()
 
+    def fetch(self, since: float | None = None) -> None:
+        """See Repository.fetch: it lies here."""
+
     def _tag(self, name: str) -> str | None:
         oid = self._refs.read(name)
         packed = self._refs.packed()
@@ -218,6 +221,7 @@ class HostedGit:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, DiskRepository] = {}
+        self._remotes: Mapping[str, str] = {}
         self._lock = threading.Lock()
         self._nursery = Nursery(root)
         self._nursery.sweep()
@@ -234,6 +238,10 @@ class HostedGit:
             if name not in self._known:
                 self._known[name] = DiskRepository(self._path(name))
             return self._known[name]
+
+    def place(self, remotes: Mapping[str, str]) -> None:
+        """See GitHost.place."""
+        self._remotes = remotes
 
     def _path(self, name: str) -> Path:
         return self._root / f"{name}.git"

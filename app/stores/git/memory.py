@@ -105,6 +105,9 @@ class MemoryRepository:
             state: tuple[Mapping[str, str], ...] = (dict(sorted(self._heads.items())), dict(sorted(self.tags.items())))
         return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
+    def fetch(self, since: float | None = None) -> None:
+        """See Repository.fetch: it lies here."""
+
     def _check(self, branch: str, expected: str | None) -> None:
         if not is_ref(HEADS + branch):
             raise RefConflictError(f"{branch!r} is not a branch name Git accepts: see `git check-ref-format`.")
@@ -136,3 +139,6 @@ class MemoryGit:
         if name not in self._repositories:
             raise RepositoryNotFoundError(f"There is no repository of project {name!r}; create the project first.")
         return self._repositories[name]
+
+    def place(self, remotes: Mapping[str, str]) -> None:
+        """See GitHost.place: all of them lie here."""
