@@ -16,6 +16,7 @@ from app import demo
 from app.http import explorer
 from app.http.engine import Engine
 from app.http.graphql import Edge
+from app.http.hooks import hook_routes
 from app.http.objects import object_routes
 from app.observability import RequestLog
 from app.registry.errors import RegistryError
@@ -49,6 +50,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             WebSocketRoute("/graphql", edge),
             Route("/livez", _alive),
             Route("/readyz", _ready),
+            *hook_routes(settings.hook_secret.get_secret_value() if settings.hook_secret else None),
             *explorer.routes(EXPLORER),
         ],
         middleware=[Middleware(RequestLog), Middleware(SameSite, hosts=_names(settings))],

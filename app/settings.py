@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "REGISTRY_"
@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     )
     actor_name: str = Field(default_factory=_user, description="Who changes things here while nobody signs in.")
     actor_email: str = Field(default_factory=lambda: f"{_user()}@localhost", description="Their address.")
+    hook_secret: SecretStr | None = Field(
+        None, min_length=16, description="What webhooks of every Git host are signed with; none are taken if unset."
+    )
     sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")
 
     @property
