@@ -176,8 +176,13 @@ class Cache(Protocol):
     async def ticket(self) -> int:
         """A number greater than every ticket before. Take it *before* reading from Git what `move` stores."""
 
-    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
-        """Store pointers by field in one step (None forgets one), leaving alone those stored under a later ticket."""
+    async def move(
+        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
+    ) -> bool:
+        """Store pointers by field in one step (None forgets one), leaving alone those stored under a later ticket.
+
+        With `held`, nothing is stored and False answered unless these are stored now: somebody else moved on.
+        """
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """Every pointer of a project; empty when none is known."""

@@ -106,6 +106,19 @@ async def test_a_later_ticket_brings_a_forgotten_pointer_back(cache: Cache) -> N
     assert await cache.pointers("p") == {"main": b"again"}
 
 
+async def test_pointers_move_where_the_cache_still_holds_what_one_knew(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"old=\0", "dev": b"1"})
+    assert await cache.move("p", await cache.ticket(), {"main": b"new"}, {"main": b"old=\0"})
+    assert await cache.pointer("p", "main") == b"new"
+
+
+async def test_pointers_stay_where_somebody_else_moved_on(cache: Cache) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"theirs", "gone": None})
+    for held in ({"main": b"old"}, {"gone": b"old"}, {"never": b"old"}):
+        assert not await cache.move("p", await cache.ticket(), {"main": b"mine", "dev": b"mine"}, held)
+    assert await cache.pointers("p") == {"main": b"theirs"}
+
+
 async def test_moving_nothing_is_allowed(cache: Cache) -> None:
     await cache.move("p", await cache.ticket(), {})
     assert await cache.pointers("p") == {}

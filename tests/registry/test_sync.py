@@ -40,9 +40,11 @@ class WoundedCache(MemoryCache):
         self._answer()
         return await super().ticket()
 
-    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+    async def move(
+        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
+    ) -> bool:
         self._answer()
-        await super().move(project, ticket, pointers)
+        return await super().move(project, ticket, pointers, held)
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         self._answer()

@@ -20,12 +20,17 @@ class MemoryCache:
         self._ticket += 1
         return self._ticket
 
-    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+    async def move(
+        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
+    ) -> bool:
         """See Cache. A forgotten pointer keeps its ticket, so that an earlier one cannot bring it back."""
         stored = self._pointers.setdefault(project, {})
+        if any(stored.get(field, (0, None))[1] != value for field, value in (held or {}).items()):
+            return False
         for field, value in pointers.items():
             if field not in stored or stored[field][0] <= ticket:
                 stored[field] = (ticket, value)
+        return True
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """See Cache."""

@@ -57,8 +57,13 @@ local oldest = (clock[1] - tonumber(ARGV[2])) * 1000000
 local first = tonumber(redis.call('HGET', KEYS[2], 'first'))
 if not first or ticket < first or ticket < oldest then return 0 end
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
+local begin = 4 + 2 * tonumber(ARGV[3])
+for i = 4, begin - 1, 2 do
+  local stored = redis.call('HGET', KEYS[1], ARGV[i])
+  if not stored or string.gsub(stored, '^%d+=', '', 1) ~= ARGV[i + 1] then return 0 end
+end
 local forgotten = false
-for i = 3, #ARGV, 2 do
+for i = begin, #ARGV, 2 do
   local stored = redis.call('HGET', KEYS[1], ARGV[i])
   if not stored or (tonumber(string.match(stored, '^%d+')) or 0) <= ticket then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
@@ -115,15 +120,20 @@ class RedisCache:
         async with self._answer():
             return int(await self._take_ticket(keys=[f"{PREFIX}tickets"]))
 
-    async def move(self, project: str, ticket: int, pointers: Mapping[str, bytes | None]) -> None:
+    async def move(
+        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
+    ) -> bool:
         """See Cache. Without effect under a ticket older than an hour or than the last time the cache was emptied."""
-        fields: list[str | bytes] = []
+        fields: list[str | bytes | int] = [len(held or {})]
+        for field, value in (held or {}).items():
+            fields += [field, value]
         for field, value in pointers.items():
             fields += [field, f"{ticket}-".encode() if value is None else f"{ticket}=".encode() + value]
-        if not fields:
-            return
+        if not pointers:
+            return True
         async with self._answer():
-            await self._move(keys=[_pointers(project), f"{PREFIX}tickets"], args=[ticket, TICKET_SECONDS, *fields])
+            keys = [_pointers(project), f"{PREFIX}tickets"]
+            return bool(await self._move(keys=keys, args=[ticket, TICKET_SECONDS, *fields]))
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """See Cache."""
