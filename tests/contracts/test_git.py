@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -21,10 +22,15 @@ from app.stores.errors import (
     RepositoryExistsError,
     RepositoryNotFoundError,
 )
+from app.stores.git.credentials import Credentials
 from app.stores.git.disk import DiskObjects
 from app.stores.git.hosted import HostedGit
 from app.stores.git.memory import MemoryGit
+from app.stores.git.mirrored import Mirrors
 from app.stores.ports import GitHost, NewCommit, Repository, Signature, TreeFile
+from tests.support.git import git
+from tests.support.githttp import serving
+from tests.support.sshd import SSHD, Sshd, sshd
 
 WHO = Signature("Ada Lovelace", "ada@example.org", datetime(2026, 5, 4, 12, 30, tzinfo=timezone(timedelta(hours=2))))
 NOWHERE = "0" * 39 + "1"
@@ -61,23 +67,68 @@ class Place:
         return commit.id.decode()
 
 
-@pytest.fixture(params=["memory", "hosted"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+@pytest.fixture(params=["memory", "hosted", "https", pytest.param("ssh", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "memory":
         memory = MemoryGit()
         memory.create("search/ranker", "main", new())
         held = memory.repository("search/ranker")
-        return Place(memory, held, lambda *made: held.objects.keep(made), held.tags.__setitem__)
+        yield Place(memory, held, lambda *made: held.objects.keep(made), held.tags.__setitem__)
+        return
     hosted = HostedGit(tmp_path)
     hosted.create("search/ranker", "main", new())
     path = tmp_path / "search/ranker.git"
     disk = DiskObjects(path)
-    return Place(
-        hosted,
-        hosted.repository("search/ranker"),
-        lambda *made: disk.write(made, packed=False),
-        lambda name, oid: (path / "refs/tags" / name).write_text(f"{oid}\n") and None,
-    )
+    if request.param == "hosted":
+        yield Place(
+            hosted,
+            hosted.repository("search/ranker"),
+            lambda *made: disk.write(made, packed=False),
+            lambda name, oid: (path / "refs/tags" / name).write_text(f"{oid}\n") and None,
+        )
+        return
+    with remote(request, path) as (mirrors, url):
+        yield mirrored(HostedGit(tmp_path, mirrors), path, mirrors, url)
+
+
+@contextmanager
+def remote(request: pytest.FixtureRequest, path: Path) -> Iterator[tuple[Mirrors, str]]:
+    """A Git server that has the repository at a path, and where it is found."""
+    mirrors = path.parents[1] / "mirrors"
+    git("config", "receive.denyDeleteCurrent", "ignore", at=path)
+    if request.param == "https":
+        git("config", "http.receivepack", "true", at=path)
+        with serving(path.parent) as server:
+            yield Mirrors(mirrors, Credentials(None)), server.url("ranker")
+        return
+    if SSHD is None:
+        pytest.skip("there is no sshd here")
+    daemon: Sshd = request.getfixturevalue("daemon")
+    yield Mirrors(mirrors, Credentials(None), ssh_key=daemon.key, known_hosts=daemon.known_hosts), daemon.url(path)
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+def mirrored(host: HostedGit, path: Path, mirrors: Mirrors, url: str) -> Place:
+    """What other tools make is put into the remote; objects nothing leads to, which cannot be fetched, here too."""
+    host.place({"search/ranker": url})
+    repo = mirrors.at(url)
+    repo.fetch()
+    (copy,) = (path.parents[1] / "mirrors").glob("*.git")
+
+    def put(*made: ShaFile) -> None:
+        for folder in (path, copy):
+            DiskObjects(folder).write(made, packed=False)
+
+    def tag(name: str, oid: str) -> None:
+        (path / "refs/tags" / name).write_text(f"{oid}\n")
+        repo.fetch()
+
+    return Place(host, repo, put, tag)
 
 
 def text(repo: Repository, commit: str, path: str = "artifacts.yml") -> bytes:
@@ -401,7 +452,8 @@ def test_every_other_file_keeps_its_bytes_and_its_mode(place: Place) -> None:
 
 
 def raw_tree(place: Place, oid: str) -> bytes:
-    objects = getattr(place.repo, "objects", None) or place.repo._objects  # noqa: SLF001 - modes are not in the port
+    repo = getattr(place.repo, "_copy", place.repo)
+    objects = getattr(repo, "objects", None) or repo._objects  # noqa: SLF001 - modes are not in the port
     return objects.find(oid).load()
 
 

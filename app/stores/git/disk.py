@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -41,7 +41,11 @@ COMPRESSION = 1  # what Git itself uses for loose objects: `git gc` compresses b
 ATTEMPTS = 12
 PATIENCE = 0.001  # seconds, more after each attempt
 
+CHECKSUM_BYTES = 20
+
 Answer = TypeVar("Answer")
+Entry = tuple[bytes, int, int]
+"""What an index holds of an object in a pack: its id, where it begins, and the checksum of what it is packed as."""
 
 
 class Packs:
@@ -51,7 +55,7 @@ class Packs:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._known: list[tuple[Path, PackIndex]] = []  # replaced, never changed, so that threads may share it
 
     def locate(self, sha: RawObjectID) -> tuple[Path, PackIndex, int] | None:
@@ -63,7 +67,7 @@ class Packs:
         self._known = []
 
     def _among_all(self, sha: RawObjectID) -> tuple[Path, PackIndex, int] | None:
-        there = {path.with_suffix(".pack") for path in self._folder.glob("pack-*.idx")}
+        there = {path.with_suffix(".pack") for path in self.folder.glob("pack-*.idx")}
         known = [(path, index) for path, index in self._known if path in there]
         new = there.difference(path for path, _ in known)
         self._known = [*((path, read_index(path)) for path in new), *known]
@@ -153,29 +157,32 @@ class DiskObjects:
             sync_folder(folder)
 
     def _write_pack(self, objects: Sequence[ShaFile]) -> None:
-        pack, index, name = packed_bytes(objects)
-        folder, token = self.path / "pack", secrets.token_hex(6)
-        drafts = (folder / f"tmp_pack_{token}", folder / f"tmp_idx_{token}")
-        write_durably(drafts[0], pack, READ_ONLY)
-        write_durably(drafts[1], index, READ_ONLY)
+        pack, entries = packed_bytes(objects)
+        draft = self.path / "pack" / f"tmp_pack_{secrets.token_hex(6)}"
+        write_durably(draft, pack, READ_ONLY)
+        self.adopt(draft, entries, pack[-CHECKSUM_BYTES:])
+
+    def adopt(self, draft: Path, entries: Iterable[Entry], checksum: bytes) -> None:
+        """Take over a pack that is on the disk in the packs' folder under another name, durable on return."""
+        folder, name = draft.parent, checksum.hex()
+        index, draft_index = io.BytesIO(), folder / f"tmp_idx_{secrets.token_hex(6)}"
+        write_pack_index_v2(index, sorted(entries), checksum)
+        write_durably(draft_index, index.getvalue(), READ_ONLY)
         # The index last: its presence is what makes the pack one.
-        drafts[0].replace(folder / f"pack-{name}.pack")
-        drafts[1].replace(folder / f"pack-{name}.idx")
+        draft.replace(folder / f"pack-{name}.pack")
+        draft_index.replace(folder / f"pack-{name}.idx")
         sync_folder(folder)
 
 
-def packed_bytes(objects: Sequence[ShaFile]) -> tuple[bytes, bytes, str]:
-    """A pack of whole objects, its index, and the name they go by."""
+def packed_bytes(objects: Sequence[ShaFile]) -> tuple[bytes, list[Entry]]:
+    """A pack of whole objects, which ends with its checksum, and what its index is to hold."""
     pack = bytearray(b"PACK" + (2).to_bytes(4, "big") + len(objects).to_bytes(4, "big"))
-    entries = []
+    entries: list[Entry] = []
     for new in objects:
         entry = b"".join(pack_object_chunks(new.type_num, new.as_raw_chunks(), SHA1, compression_level=COMPRESSION))
         entries.append((bytes.fromhex(new.id.decode()), len(pack), zlib.crc32(entry)))
         pack += entry
-    checksum = hashlib.sha1(pack, usedforsecurity=False).digest()
-    index = io.BytesIO()
-    write_pack_index_v2(index, sorted(entries), checksum)
-    return bytes(pack + checksum), index.getvalue(), checksum.hex()
+    return bytes(pack + hashlib.sha1(pack, usedforsecurity=False).digest()), entries
 
 
 def loose_header(path: Path) -> tuple[bytes, int, int]:
@@ -269,10 +276,16 @@ def _base(index: PackIndex, entry: bytes, kind: int, used: int, offset: int) -> 
         return index.object_offset(RawObjectID(entry[used : used + 20])), used + 20
     if kind != OFFSET_DELTA:
         raise ValueError(f"a pack has no entries of type {kind}")
-    back = entry[used] & 0x7F
-    while entry[used] & 0x80:
-        used += 1
-        back = (back + 1 << 7) | (entry[used] & 0x7F)
+    back, used = offset_back(entry, used)
     if not 0 < back < offset:
         raise ValueError("a delta's base lies outside its pack")
-    return offset - back, used + 1
+    return offset - back, used
+
+
+def offset_back(raw: bytes, at: int) -> tuple[int, int]:
+    """How far before an entry its base begins, and where that number ends."""
+    back = raw[at] & 0x7F
+    while raw[at] & 0x80:
+        at += 1
+        back = (back + 1 << 7) | (raw[at] & 0x7F)
+    return back, at + 1

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from app.stores.durable import sync_folder
 from app.stores.errors import (
@@ -24,7 +25,7 @@ from app.stores.git.bulk import held_open
 from app.stores.git.disk import DiskObjects
 from app.stores.git.locks import PATIENCE, Turns, flocked
 from app.stores.git.refs import HEADS, TAGS, DiskRefs, is_ref
-from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
+from app.stores.ports import CommitRecord, NewCommit, Refs, Repository, Trace, TreeFile
 
 LITTLE = 100  # commits; reading so many takes less time than starting another program
 PACK_FROM = 3  # commits; fewer are cheaper as loose objects, and Git packs those in time
@@ -125,6 +126,11 @@ class DiskRepository:
         with self._writing():
             self._refs.delete(_ref(branch), expected)
 
+    def check(self, branch: str, expected: str | None) -> None:
+        """Raises RefMovedError when a branch is elsewhere, RefConflictError when it cannot be made beside another."""
+        with self._reading():
+            self._refs.check(_ref(branch), expected)
+
     def fingerprint(self) -> str:
         """See Repository.fingerprint. Also different after `git pack-refs`."""
         with self._reading():
@@ -181,7 +187,7 @@ class Nursery:
                 if (twin := self._twin(path)) is not None:
                     raise RepositoryExistsError(f"There is a repository at {twin} already; choose another name.")
                 draft = self._home / secrets.token_hex(8)
-                _lay_out(draft, default_branch)
+                lay_out(draft, default_branch)
                 DiskRepository(draft).write_commits(default_branch, None, [first])
                 _sync_all(draft)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,11 +221,19 @@ class Nursery:
         return level[0] if level else None
 
 
-class HostedGit:
-    """The repositories below `root`: that of project `search/ranker` is `<root>/search/ranker.git`."""
+class Elsewhere(Protocol):
+    """Where repositories that lie elsewhere are found."""
 
-    def __init__(self, root: Path) -> None:
+    def at(self, url: str) -> Repository:
+        """The repository of that URL. Raises StoreError for a URL that is none."""
+
+
+class HostedGit:
+    """The repositories below `root`, that of `search/ranker` in `<root>/search/ranker.git`, and those elsewhere."""
+
+    def __init__(self, root: Path, elsewhere: Elsewhere | None = None) -> None:
         self._root = root
+        self._elsewhere = elsewhere
         self._known: dict[str, DiskRepository] = {}
         self._remotes: Mapping[str, str] = {}
         self._lock = threading.Lock()
@@ -230,8 +244,11 @@ class HostedGit:
         """See GitHost.create."""
         self._nursery.create(self._path(name), default_branch, first)
 
-    def repository(self, name: str) -> DiskRepository:
-        """See GitHost.repository."""
+    def repository(self, name: str) -> Repository:
+        """See GitHost.repository. Raises StoreError for one that lies at a URL that is none."""
+        url = self._remotes.get(name)
+        if url is not None and self._elsewhere is not None:
+            return self._elsewhere.at(url)
         if not self._path(name).is_dir():
             raise RepositoryNotFoundError(f"There is no repository of project {name!r}; create the project first.")
         with self._lock:
@@ -241,7 +258,7 @@ class HostedGit:
 
     def place(self, remotes: Mapping[str, str]) -> None:
         """See GitHost.place."""
-        self._remotes = remotes
+        self._remotes = dict(remotes)
 
     def _path(self, name: str) -> Path:
         return self._root / f"{name}.git"
@@ -253,7 +270,7 @@ def _ref(branch: str) -> str:
     return HEADS + branch
 
 
-def _lay_out(path: Path, default_branch: str) -> None:
+def lay_out(path: Path, default_branch: str) -> None:
     """The least that Git takes for a bare repository, and no sample hooks."""
     for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
         (path / folder).mkdir(parents=True)

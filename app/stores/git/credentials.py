@@ -1,0 +1,72 @@
+"""Who we are to other Git servers: a file in the format of git's own credential store, read again when it changes."""
+
+import base64
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from app.stores.errors import StoreError
+from app.stores.git.address import PORTS, Address
+
+Origin = tuple[str, str, int]
+log = logging.getLogger("ml_registry.git")
+
+
+class Credentials:
+    """What the file at `path` has for each host, a line `https://user:token@git.example.org`; nothing without a file.
+
+    Of two lines for one host the first counts. A line `http://…` also says that plain HTTP to that host is wanted.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._read: tuple[tuple[int, ...], Mapping[Origin, str]] = ((), {})
+
+    def authorization(self, address: Address) -> str | None:
+        """The header's value for a host, None when the file has nothing for it. Raises StoreError."""
+        return self._known().get(address.origin) or None
+
+    def permit(self, address: Address) -> None:
+        """Raises StoreError for a host to which a password would travel in the clear, unless the file lists it so."""
+        if address.scheme == "http" and not address.loopback and address.origin not in self._known():
+            raise StoreError(
+                f"Plain http to {address.host} would show its password to everybody on the way. Use https://, or "
+                f"list http://user:token@{address.host} in the credentials file."
+            )
+
+    def _known(self) -> Mapping[Origin, str]:
+        if self._path is None:
+            return {}
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                key = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if key != self._read[0]:
+                    self._read = (key, _parse(file.read().decode("utf-8", "replace")))
+        except OSError as error:
+            raise StoreError(f"The credentials file {self._path} cannot be read: {error.strerror}.") from error
+        return self._read[1]
+
+
+def _parse(text: str) -> dict[Origin, str]:
+    """The header for each host. Lines that name no host are left out, and the log says which; never what they say."""
+    known: dict[Origin, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            parts = urlsplit(line.strip())
+            origin = (parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
+        except (ValueError, KeyError):
+            log.warning("line %d of the credentials file is not like https://user:token@host", number)
+            continue
+        known.setdefault(origin, _basic(parts.username or "", parts.password or ""))
+    return known
+
+
+def _basic(user: str, password: str) -> str:
+    if not user and not password:
+        return ""
+    return "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()

@@ -1,0 +1,159 @@
+"""The copy that is here of a repository elsewhere. It may be lost at any moment: the next look makes it again.
+
+Refs are only ever moved from where they were before the remote was asked: when one is elsewhere by then, a push of
+ours put it there, and what the remote said is old.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from app.stores.durable import sync_folder
+from app.stores.errors import (
+    RefConflictError,
+    RefMovedError,
+    RemoteUnavailableError,
+    RepositoryBusyError,
+    RepositoryCorruptError,
+    StoreError,
+)
+from app.stores.git.disk import DiskObjects
+from app.stores.git.hosted import lay_out
+from app.stores.git.incoming import receive
+from app.stores.git.locks import Turns, flocked, write_durably
+from app.stores.git.refs import HEADS, SYMBOLIC, TAGS, DiskRefs
+from app.stores.git.remote import Listing, Reading, Remote
+
+PATIENCE = 600.0  # seconds for another process to bring a whole repository here
+MOST_HAVES = 256
+USUAL = ("main", "master")
+log = logging.getLogger("ml_registry.git")
+
+
+class Mirror:
+    """The bare repository at `path`, which follows `remote`. Several processes may share it."""
+
+    def __init__(self, path: Path, remote: Remote) -> None:
+        self.path = path
+        self.objects = DiskObjects(path)
+        self._remote = remote
+        self._turns = Turns(path)
+        self._refs = DiskRefs(path, self._turns)
+
+    def there(self) -> bool:
+        """Whether there is a copy at all."""
+        return (self.path / "HEAD").is_file()
+
+    def follow(self, *, afresh: bool) -> None:
+        """Look at the remote, and bring here what is new there; everything when `afresh`.
+
+        Raises as Repository.fetch, and StoreError when the disk does not take it.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with flocked(self.path.with_suffix(".lock"), time.monotonic() + PATIENCE):
+                if afresh or not self.there():
+                    self._make()
+                else:
+                    self._update()
+        except RepositoryBusyError as error:
+            raise RemoteUnavailableError("Another process has been fetching this repository for too long.") from error
+        except OSError as error:
+            raise StoreError(f"The mirror {self.path} cannot be written: {error.strerror or error}.") from error
+
+    def move(self, branch: str, old: str | None, new: str | None) -> None:
+        """Put a branch where a push has put it (None: nowhere), unless a look has found it elsewhere meanwhile."""
+        try:
+            with self._turns.turn():
+                self._move(HEADS + branch, old, new)
+        except (RepositoryBusyError, RepositoryCorruptError, OSError) as error:
+            log.warning("the mirror %s did not take a push and follows later: %s", self.path, error)
+
+    def _update(self) -> None:
+        try:
+            known = self._known()
+            default = self._refs.default()
+            with self._remote.reading() as reading:
+                listed = reading.listing()
+                moved = {ref: oid for ref, oid in listed.refs.items() if known.get(ref) != oid}
+                _take(reading, self.objects, moved, _haves(known, moved))
+        except RepositoryCorruptError as error:
+            log.warning("the mirror %s is made again: %s", self.path, error)
+            self._make()
+            return
+        with self._turns.turn():
+            for ref in known.keys() - listed.refs.keys():
+                self._move(ref, known[ref], None)
+            for ref, oid in moved.items():
+                self._move(ref, known.get(ref), oid)
+            if (named := _default(listed, default)) != default:
+                self._name(named)
+
+    def _make(self) -> None:
+        """A new copy, put in the place of the old one once it is whole."""
+        draft, old = self.path.with_suffix(".new"), self.path.with_suffix(".old")
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with self._remote.reading() as reading:
+                listed = reading.listing()
+                lay_out(draft, _default(listed, None))
+                _take(reading, DiskObjects(draft), listed.refs, ())
+            lines = "".join(f"{oid} {ref}\n" for ref, oid in sorted(listed.refs.items()))
+            write_durably(draft / "packed-refs", lines.encode())
+            if self.path.exists():
+                self.path.rename(old)
+            draft.rename(self.path)
+            sync_folder(self.path.parent)
+        finally:
+            for left in (draft, old):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _known(self) -> Mapping[str, str]:
+        """Every branch and tag here, by whole name."""
+        found = {ref: self._refs.read(ref) for prefix in (HEADS, TAGS) for ref in self._refs.names(prefix)}
+        return {ref: oid for ref, oid in found.items() if oid is not None}
+
+    def _move(self, ref: str, old: str | None, new: str | None) -> None:
+        """Call with the turn held."""
+        try:
+            if new is not None:
+                self._refs.move(ref, old, new)
+            elif old is not None:
+                self._refs.delete(ref, old)
+        except RefMovedError:
+            log.debug("%s of %s has moved meanwhile", ref, self.path)
+        except RefConflictError as error:
+            log.warning("%s of %s waits for the next look: %s", ref, self.path, error)
+
+    def _name(self, branch: str) -> None:
+        """Make a branch the default one."""
+        draft = self.path / "HEAD.new"
+        draft.unlink(missing_ok=True)
+        write_durably(draft, f"{SYMBOLIC}{HEADS}{branch}\n".encode())
+        draft.replace(self.path / "HEAD")
+
+
+def _take(reading: Reading, objects: DiskObjects, refs: Mapping[str, str], haves: Collection[str]) -> None:
+    """Bring here what refs lead to and is not here yet. Raises RemoteUnavailableError when it does not come."""
+    wants = {oid for oid in refs.values() if objects.find(oid) is None}
+    if wants:
+        receive(objects, reading.fetch(wants, haves))
+    if missing := [oid for oid in wants if objects.find(oid) is None]:
+        raise RemoteUnavailableError(f"The server did not send {missing[0]}, which it names.")
+
+
+def _haves(known: Mapping[str, str], moved: Mapping[str, str]) -> list[str]:
+    """What to say is here: first where the refs that moved were, then others, not without an end."""
+    ordered = dict.fromkeys([*(known[ref] for ref in moved if ref in known), *known.values()])
+    return list(ordered)[:MOST_HAVES]
+
+
+def _default(listed: Listing, last: str | None) -> str:
+    """The default branch: the one the remote names, if it is there; else the last known; else the usual ones."""
+    heads = [ref.removeprefix(HEADS) for ref in sorted(listed.refs) if ref.startswith(HEADS)]
+    candidates = (listed.named, last, *USUAL)
+    there = (name for name in candidates if name is not None and name in heads)
+    return next(there, heads[0] if heads else last or listed.named or USUAL[0])

@@ -1,0 +1,300 @@
+"""Repositories that lie elsewhere: read in the copy that is here, written by pushing.
+
+The remote's ref is the only place where a write becomes true. The copy follows it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Container, Generator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from app.stores.errors import (
+    BlobNotFoundError,
+    CommitNotFoundError,
+    RefConflictError,
+    RefMovedError,
+    RemoteRefusedError,
+    RemoteUnavailableError,
+    RepositoryCorruptError,
+    RepositoryNotFoundError,
+    StoreError,
+)
+from app.stores.git import objects
+from app.stores.git.address import Address
+from app.stores.git.credentials import Credentials
+from app.stores.git.disk import packed_bytes
+from app.stores.git.hosted import PACK_FROM, DiskRepository
+from app.stores.git.https import HttpsTransport, pool
+from app.stores.git.mirror import Mirror
+from app.stores.git.refs import HEADS
+from app.stores.git.remote import OutcomeUnknownError, Remote
+from app.stores.git.ssh import SshTransport
+from app.stores.git.transport import Patience
+from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
+
+EMPTY_PACK, _ = packed_bytes(())
+LOOK_EVERY = 0.25  # seconds
+LONGEST_PAUSE = 10.0  # seconds between looks at a remote that does not answer
+MOST_PUSHED_ON = 1000  # commits that others may have put on ours until we look
+Answer = TypeVar("Answer")
+log = logging.getLogger("ml_registry.git")
+
+
+class MirroredRepository:
+    """The repository at the end of `remote`, with its copy at `path`."""
+
+    def __init__(self, path: Path, remote: Remote) -> None:
+        self._remote = remote
+        self._mirror = Mirror(path, remote)
+        self._copy = DiskRepository(path)
+        self._looks = _Looks(self._mirror)
+
+    def refs(self) -> Refs:
+        """See Repository.refs; raises what `fetch` raises when there is no copy yet."""
+        self._begin()
+        return self._watching(self._copy.refs)
+
+    def head(self, branch: str) -> str | None:
+        """See Repository.head and `refs`."""
+        self._begin()
+        return self._watching(lambda: self._copy.head(branch))
+
+    def fingerprint(self) -> str:
+        """See Repository.fingerprint and `refs`."""
+        self._begin()
+        return self._watching(self._copy.fingerprint)
+
+    def commit(self, oid: str) -> CommitRecord:
+        """See Repository.commit. Looks at the remote when it is not here."""
+        return self._finding(lambda: self._copy.commit(oid), oid, CommitNotFoundError)
+
+    def file(self, commit: str, path: str) -> TreeFile | None:
+        """See Repository.file and `commit`."""
+        return self._finding(lambda: self._copy.file(commit, path), commit, CommitNotFoundError)
+
+    def blob(self, oid: str, limit: int) -> bytes:
+        """See Repository.blob and `commit`."""
+        return self._finding(lambda: self._copy.blob(oid, limit), oid, BlobNotFoundError)
+
+    def trace(self, path: str, head: str, known: Container[str], tips: Collection[str]) -> Generator[Trace, None, None]:
+        """See Repository.trace and `commit`."""
+        if head not in known:
+            self.commit(head)
+        try:
+            yield from self._copy.trace(path, head, known, tips)
+        except RepositoryCorruptError:
+            self._looks.doubt()
+            raise
+
+    def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
+        """See Repository.write_commits. Objects that are not taken stay in the copy, where nothing leads to them."""
+        self._stand(branch, expected)
+        ids, new = objects.build(self._mirror.objects, expected, commits)
+        if ids:
+            self._mirror.objects.write(new, packed=len(ids) >= PACK_FROM)
+            self._push(branch, expected, ids[-1], packed_bytes(new)[0])
+        return tuple(ids)
+
+    def create_branch(self, branch: str, oid: str) -> None:
+        """See Repository.create_branch."""
+        self.commit(oid)
+        try:
+            self._stand(branch, None)
+            self._push(branch, None, oid, EMPTY_PACK)
+        except RefMovedError as error:
+            raise RefConflictError(f"There is a branch {branch!r} already.") from error
+
+    def move_branch(self, branch: str, expected: str | None, oid: str) -> None:
+        """See Repository.move_branch."""
+        self.commit(oid)
+        self._stand(branch, expected)
+        if expected != oid:
+            self._push(branch, expected, oid, EMPTY_PACK)
+
+    def delete_branch(self, branch: str, expected: str) -> None:
+        """See Repository.delete_branch."""
+        self._stand(branch, expected)
+        self._push(branch, expected, None, b"")
+
+    def fetch(self, since: float | None = None) -> None:
+        """See Repository.fetch."""
+        self._looks.look(since)
+
+    def _begin(self) -> None:
+        if not self._mirror.there():
+            self._looks.look(time.monotonic())
+
+    def _watching(self, read: Callable[[], Answer]) -> Answer:
+        """What is read; a copy in which something is garbled is made again at the next look."""
+        try:
+            return read()
+        except RepositoryCorruptError:
+            self._looks.doubt()
+            raise
+
+    def _finding(self, read: Callable[[], Answer], oid: str, missing: type[StoreError]) -> Answer:
+        """What is read, if need be after a look, for another server may have pushed it a moment ago."""
+        try:
+            return self._watching(read)
+        except (missing, RepositoryNotFoundError):
+            if not objects.OID.match(oid) or not self._looks.glance():
+                raise missing(f"There is no {oid} in this repository.") from None
+        try:
+            return self._watching(read)
+        except RepositoryNotFoundError as error:
+            raise missing(f"There is no {oid} in this repository.") from error
+
+    def _stand(self, branch: str, expected: str | None) -> None:
+        """Have a branch where it is expected, looking once. Raises RefMovedError, RefConflictError."""
+        self._begin()
+        try:
+            self._copy.check(branch, expected)
+        except (RefMovedError, RefConflictError):
+            self.fetch(time.monotonic())
+            self._copy.check(branch, expected)
+
+    def _push(self, branch: str, old: str | None, new: str | None, pack: bytes) -> None:
+        """Move a branch over there, then here.
+
+        The second time only after a look has shown that the first did not arrive. Should it still arrive, the second
+        is refused, because the branch is not where it was.
+        """
+        for last in (False, True):
+            try:
+                self._remote.push(HEADS + branch, old, new, pack)
+                break
+            except OutcomeUnknownError as error:
+                log.warning("a push to %r was not answered: %s", branch, error)
+                if self._arrived(branch, old, new, error):
+                    break
+                if last:
+                    raise _maybe(error) from error
+            except RemoteRefusedError:
+                self.fetch(time.monotonic())
+                if last and self._holds(branch, new):
+                    break
+                self._copy.check(branch, old)
+                raise
+        self._mirror.move(branch, old, new)
+
+    def _arrived(self, branch: str, old: str | None, new: str | None, why: Exception) -> bool:
+        """Look whether a push without an answer has arrived. Raises RefMovedError, RemoteUnavailableError."""
+        try:
+            self.fetch(time.monotonic())
+        except StoreError as error:
+            raise _maybe(why) from error
+        if self._holds(branch, new):
+            return True
+        self._copy.check(branch, old)
+        return False
+
+    def _holds(self, branch: str, oid: str | None) -> bool:
+        """Whether a commit is where a branch is or little behind; None: whether there is no such branch."""
+        head = self._copy.head(branch)
+        for _ in range(MOST_PUSHED_ON):
+            if head is None or head == oid:
+                return head == oid
+            head = next(iter(self._copy.commit(head).parents), None)
+        return False
+
+
+class _Looks:
+    """When a mirror looks at its remote: one look at a time, which does for all who waited for it."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._turn = threading.Lock()
+        self._glances = threading.Lock()
+        self._began = float("-inf")  # when the last look began
+        self._failed: StoreError | None = None  # why it was no success
+        self._doubted = False
+        self._pause = LOOK_EVERY
+        self._rests_until = float("-inf")
+
+    def look(self, since: float | None) -> None:
+        """See Repository.fetch."""
+        asked = time.monotonic()
+        with self._turn:
+            if self._began > (asked if since is None else since) and self._failed is None:
+                return
+            if self._began > asked and self._failed is not None:
+                raise self._failed.with_traceback(None)
+            self._began, self._failed = time.monotonic(), None
+            try:
+                self._mirror.follow(afresh=self._doubted)
+                self._doubted, self._pause = False, LOOK_EVERY
+            except StoreError as error:
+                self._failed = error
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+                raise
+            finally:
+                self._rests_until = time.monotonic() + self._pause
+
+    def glance(self) -> bool:
+        """Look for something a reader misses, but not often; whether it may be here now."""
+        asked = time.monotonic()
+        with self._glances:
+            rest = self._rests_until - time.monotonic()
+            if rest > LOOK_EVERY:
+                return False
+            if self._began < asked:
+                time.sleep(max(rest, 0))
+            try:
+                self.look(asked)
+            except StoreError as error:
+                log.info("what a reader misses could not be looked for: %s", error)
+                return False
+        return True
+
+    def doubt(self) -> None:
+        """Have the next look make the mirror anew."""
+        self._doubted = True
+
+
+class Mirrors:
+    """Every repository that lies elsewhere, its copy below `root`. One instance for each URL.
+
+    `ssh_key` and `known_hosts` are files for ssh, which uses those of this process's user without them.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        credentials: Credentials,
+        *,
+        ssh_key: Path | None = None,
+        known_hosts: Path | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._root = root
+        self._credentials = credentials
+        self._ssh_key = ssh_key
+        self._known_hosts = known_hosts
+        self._patience = patience or Patience()
+        self._pool = pool()
+        self._known: dict[str, MirroredRepository] = {}
+        self._lock = threading.Lock()
+
+    def at(self, url: str) -> MirroredRepository:
+        """The repository of that URL; nothing is asked of it yet. Raises StoreError for a URL that is none."""
+        with self._lock:
+            if url not in self._known:
+                self._known[url] = self._new(Address.parse(url))
+            return self._known[url]
+
+    def _new(self, address: Address) -> MirroredRepository:
+        self._credentials.permit(address)
+        transport = (
+            SshTransport(address, self._patience, self._ssh_key, self._known_hosts)
+            if address.scheme == "ssh"
+            else HttpsTransport(address, self._credentials, self._pool, self._patience)
+        )
+        return MirroredRepository(self._root / f"{address.digest}.git", Remote(transport, str(address)))
+
+
+def _maybe(why: Exception) -> RemoteUnavailableError:
+    return RemoteUnavailableError(
+        f"{why} What was sent may have arrived. Asking again with the same idempotency key is safe."
+    )

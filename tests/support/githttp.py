@@ -1,0 +1,235 @@
+"""A Git server over HTTP: the stock `git http-backend` behind a small server that can also behave badly."""
+
+import base64
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.support.git import PERSON, git
+
+DECLINE = "#!/bin/sh\necho 'main is protected' >&2\necho 'ask Ada' >&2\nexit 1\n"
+
+
+@dataclass
+class Moods:
+    """How the server behaves: `push` and `fetch` say what happens to the POST of such a request, once or until unset.
+
+    `die-before` and `die-after` break off before and after the backend did its work; `500-after` answers that.
+    """
+
+    password: str | None = None
+    protocols: str = ""
+    slow: float = 0.0
+    every: str = ""
+    push: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    sent_to: str = ""
+    authorizations: list[str | None] = field(default_factory=list)
+    connections: int = 0
+
+
+class GitHttp:
+    """Serves the bare repositories below `root`."""
+
+    def __init__(self, root: Path, port: int = 0) -> None:
+        self.root = root
+        self.moods = Moods()
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, name: str) -> str:
+        return f"{self.base}/{name}.git"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in list(self._server.open):
+            connection.close()
+        self._thread.join()
+
+    def requests(self) -> list[str]:
+        """What was asked for since the last call, as method and path."""
+        seen, self.moods.requests = self.moods.requests, []
+        return seen
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], owner: GitHttp) -> None:
+        self.owner = owner
+        self.open: set[Any] = set()
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients and moods break off; that is what the tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+        self.server.owner.moods.connections += 1
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Nothing: a test's output is its own."""
+
+    def do_GET(self) -> None:
+        self._serve(b"")
+
+    def do_POST(self) -> None:
+        self._serve(self._body())
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _serve(self, body: bytes) -> None:
+        moods = self.server.owner.moods
+        moods.requests.append(f"{self.command} {self.path}")
+        moods.authorizations.append(self.headers.get("Authorization"))
+        time.sleep(moods.slow)
+        if moods.sent_to:
+            self._answer(302, {"Location": moods.sent_to + self.path}, b"")
+            return
+        if moods.password is not None and not self._known(moods.password):
+            self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"who are you?")
+            return
+        pushes = self.command == "POST" and self.path.endswith("/git-receive-pack")
+        mood = moods.push.pop(0) if pushes and moods.push else moods.every
+        if mood == "die-before":
+            self._die()
+            return
+        if self._misbehave(mood):
+            return
+        status, headers, content = self._backend(body)
+        if mood == "die-after":
+            self._die()
+        elif mood == "die-within":
+            self.send_response(status)
+            self.send_header("Content-Type", headers["Content-Type"])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            self._die()
+        elif mood == "500-after":
+            self._answer(500, {}, b"oh no")
+        else:
+            self._answer(status, headers, content)
+
+    def _misbehave(self, mood: str) -> bool:
+        if mood.isdigit():
+            self._answer(int(mood), {}, b"no")
+        elif mood == "garbage":
+            kind = self.path.rpartition("/")[2].partition("service=")
+            name = f"{kind[2]}-advertisement" if kind[2] else f"{kind[0]}-result"
+            self._answer(200, {"Content-Type": f"application/x-{name}"}, b"\xff\x00 what you never wanted" * 99)
+        elif mood == "login":
+            self._answer(200, {"Content-Type": "text/html"}, b"<html>Sign in")
+        elif mood == "silent":
+            time.sleep(3600)
+        else:
+            return False
+        return True
+
+    def _known(self, password: str) -> bool:
+        expected = "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()
+        return self.headers.get("Authorization") == expected
+
+    def _backend(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        path, _, query = self.path.partition("?")
+        version = self.headers.get("Git-Protocol", "")
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            capture_output=True,
+            check=False,
+            env={
+                **os.environ,
+                **PERSON,
+                "GIT_PROJECT_ROOT": str(self.server.owner.root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "GIT_PROTOCOL": version if self.server.owner.moods.protocols != "0" else "",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "CONTENT_LENGTH": str(len(body)),
+                "REMOTE_USER": "ada",
+                "REMOTE_ADDR": "127.0.0.1",
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            },
+        )
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        lines = [line.partition(": ") for line in head.decode().split("\r\n") if line]
+        headers = {name: value for name, _, value in lines}
+        return int(headers.pop("Status", "200").split()[0]), headers, content
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _die(self) -> None:
+        self.close_connection = True
+        self.wfile.flush()
+        self.connection.shutdown(2)
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[GitHttp]:
+    """A server on a free port, stopped with the block."""
+    server = GitHttp(root)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def bare(root: Path, name: str) -> Path:
+    """An empty bare repository that may be pushed to, whose HEAD names main."""
+    path = root / f"{name}.git"
+    git("init", "--quiet", "--bare", "--initial-branch=main", path)
+    git("config", "http.receivepack", "true", at=path)
+    return path
+
+
+def decline(repository: Path) -> None:
+    """Have the repository refuse every push, in two lines."""
+    hook = repository / "hooks/pre-receive"
+    hook.write_text(DECLINE)
+    hook.chmod(0o755)
