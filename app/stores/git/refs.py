@@ -132,7 +132,7 @@ class DiskRefs:
                 path.unlink(missing_ok=True)
                 sync_folder(path.parent)
         finally:
-            _prune(path.parent, self._path / HEADS)
+            _prune(path.parent, self._path / _kind(ref))
 
     @contextlib.contextmanager
     def _locked(self, ref: str, content: bytes) -> Iterator[RefLock]:
@@ -140,7 +140,7 @@ class DiskRefs:
             try:
                 lock = stack.enter_context(self._turns.locked(self._path / ref, content))
             except (NotADirectoryError, FileExistsError) as error:
-                raise RefConflictError(f"{ref!r} cannot be made: a part of its name is a branch.") from error
+                raise RefConflictError(f"{ref!r} cannot be made: a part of its name is taken already.") from error
             yield lock
 
     def _check_value(self, ref: str, expected: str | None) -> None:
@@ -151,7 +151,7 @@ class DiskRefs:
     def _check_room(self, ref: str) -> None:
         """`a` and `a/b` cannot both be: as files they would collide, and Git refuses it of packed ones too."""
         above = {"/".join(ref.split("/")[:length]) for length in range(3, ref.count("/") + 1)}
-        for other in self.names(HEADS):
+        for other in self.names(_kind(ref)):
             if other in above or other.startswith(ref + "/"):
                 raise RefConflictError(
                     f"{ref!r} cannot be made beside {other!r}: choose a name that does not contain it."
@@ -241,6 +241,11 @@ def _key(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def _kind(ref: str) -> str:
+    """The folder of all refs of its kind: `refs/heads/`, `refs/tags/`."""
+    return "/".join(ref.split("/")[:2]) + "/"
+
+
 def _at(value: str | None) -> str:
     return "not there" if value is None else f"at {value}"
 
@@ -252,7 +257,7 @@ def _clear(path: Path) -> None:
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
         if path.is_dir():
-            raise RefConflictError(f"{path.name!r} cannot be made: there are branches below it.")
+            raise RefConflictError(f"{path.name!r} cannot be made: there are others below it.")
 
 
 def _prune(folder: Path, stop: Path) -> None:
