@@ -28,7 +28,7 @@ from app.schema.build import build_schema
 from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
-from app.stores.connect import connect
+from app.stores.connect import Places, connect
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
@@ -65,17 +65,18 @@ def _lifespan(
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        urls = settings.redis_url, settings.queue_url
-        async with connect(settings.data_dir.resolve(), settings.base_url, *urls) as stores:
+        async with connect(_places(settings)) as stores:
+            hosting = settings.catalog_url is None
             registry = Registry(
-                Stores(stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue),
+                Stores(stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue, hosting),
                 stores.secret,
                 max_changes=limits.commit_changes,
                 max_size=limits.file_size,
+                remote_seconds=settings.remote_seconds,
             )
             app.router.routes.extend(object_routes(stores.objects))
             app.state.registry = registry
-            await registry.follow()
+            await registry.start()
             if with_demo and not registry.catalogue.projects:
                 await demo.create(registry, caller)
             workers = [
@@ -92,6 +93,20 @@ def _lifespan(
                 await registry.close()
 
     return lifespan
+
+
+def _places(settings: Settings) -> Places:
+    return Places(
+        data_dir=settings.data_dir.resolve(),
+        base_url=settings.base_url,
+        catalog_url=settings.catalog_url,
+        redis_url=settings.redis_url,
+        queue_url=settings.queue_url,
+        git_credentials=settings.git_credentials,
+        ssh_key=settings.ssh_key,
+        ssh_known_hosts=settings.ssh_known_hosts,
+        secret=settings.secret.get_secret_value() if settings.secret else None,
+    )
 
 
 async def _end(workers: list[asyncio.Task[None]]) -> None:

@@ -42,7 +42,7 @@ async def _replay(data_dir: Path, queue_url: str, wanted: Wanted) -> int:
     git, repository, cache = look_into(data_dir)
     offload, queue = Offload(), queue_at(queue_url)
     try:
-        catalogue = Catalogue(repository, git, Manifests(git, cache, offload, LIMITS), offload)
+        catalogue = Catalogue(repository, git, Manifests(git, cache, offload, LIMITS), offload, hosting=True)
         derivation = Derivation(git, Manifests(git, cache, offload), catalogue)
         return await replay(Journal(repository, git), derivation, queue, offload, wanted)
     finally:

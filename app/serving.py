@@ -120,6 +120,8 @@ def _problems(settings: Settings) -> Iterator[str]:
     for name in ("actor_name", "actor_email"):
         if problem := names.problem_with_person(getattr(settings, name)):
             yield f"{name}: {problem}"
+    if settings.catalog_url and not settings.secret:
+        yield "secret: Servers of one catalogue need the same: set REGISTRY_SECRET to 32 random characters or more."
     public = urlsplit(settings.base_url)
     if public.scheme not in {"http", "https"} or not public.hostname or public.path:
         yield "public_url: It is like https://registry.example.org, without a path."

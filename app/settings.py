@@ -33,6 +33,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on.")
     public_url: str | None = Field(None, description="How callers reach this server, when not at host and port.")
+    catalog_url: str | None = Field(
+        None, description="The Git repository that lists the projects: https:// or ssh://; one of our own if unset."
+    )
+    git_credentials: Path | None = Field(
+        None, description="Who we are to Git hosts: a file with a line https://user:token@host for each."
+    )
+    ssh_key: Path | None = Field(None, description="The private key for ssh:// repositories; the user's own if unset.")
+    ssh_known_hosts: Path | None = Field(None, description="The host keys of ssh:// repositories; the user's if unset.")
+    secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="What upload tickets are signed with: the same for every server behind one name.",
+    )
     redis_url: str | None = Field(
         None, description="The cache: redis://, rediss:// or unix://; a private one if unset."
     )
@@ -45,6 +58,9 @@ class Settings(BaseSettings):
         None, min_length=16, description="What webhooks of every Git host are signed with; none are taken if unset."
     )
     sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")
+    remote_seconds: float = Field(
+        30.0, gt=0, description="Seconds, a fifth more or less, between two looks at a repository that lies elsewhere."
+    )
 
     @property
     def base_url(self) -> str:

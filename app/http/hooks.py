@@ -76,7 +76,7 @@ class Hooks:
             project = registry.catalogue.get(name)
             urls = {project.remote_url} if project and project.remote_url else set()
         is_ping = request.headers.get("x-github-event") == "ping"
-        return JSONResponse({"projects": await registry.hint(urls)}, 200 if is_ping else 202)
+        return JSONResponse({"projects": registry.hint(urls)}, 200 if is_ping else 202)
 
 
 def _by_github(secret: bytes, headers: Headers, body: bytes) -> bool:

@@ -13,6 +13,7 @@ from app.registry.errors import (
 from app.registry.history import History
 from app.registry.model import Branch, Project
 from app.registry.offload import Offload
+from app.registry.remotes import refusals
 from app.registry.sync import Synchroniser
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import GitHost
@@ -36,10 +37,11 @@ class Branching:
         """A branch at a revision. Raises InvalidInputError, NotFoundError, AlreadyExistsError, ContentionError."""
         if problem := names.problem_with_branch(name):
             raise InvalidInputError.of("name", problem)
+        await self._offload.abroad(self._fetch, project)
         begun = await self._history.at(project, revision)
         if begun is None:
             raise NotFoundError(Subject.COMMIT, revision)
-        await self._offload(self._create, project, name, begun.oid)
+        await self._offload.abroad(self._create, project, name, begun.oid)
         await self._sync.sync(project)
         created = await self._branches.get(project, name)
         if created is None:
@@ -50,14 +52,19 @@ class Branching:
         """Delete a branch and answer where it was. Raises InvalidInputError, NotFoundError, ConflictError and more."""
         if expected is not None and (problem := names.problem_with_oid(expected)):
             raise InvalidInputError.of("expectedHead", problem)
-        head = await self._offload(self._delete, project, name, expected)
+        head = await self._offload.abroad(self._delete, project, name, expected)
         await self._sync.sync(project)
         return head
+
+    def _fetch(self, project: Project) -> None:
+        with refusals():
+            self._git.repository(project.name).fetch()
 
     def _create(self, project: Project, name: str, oid: str) -> None:
         repository = self._git.repository(project.name)
         try:
-            repository.create_branch(name, oid)
+            with refusals():
+                repository.create_branch(name, oid)
         except RefConflictError as error:
             if repository.head(name) is None:
                 message = f"Git keeps {name!r} and a branch that is a folder of the same name apart; choose another."
@@ -78,7 +85,8 @@ class Branching:
             if expected not in (None, head):
                 raise ConflictError(f"{name!r} has moved to {head}. Look at it, and send that id to delete it.", head)
             try:
-                repository.delete_branch(name, head)
+                with refusals():
+                    repository.delete_branch(name, head)
             except (RefMovedError, RepositoryBusyError):
                 continue
             return head

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from app.registry.manifests import EMPTY, Manifests
 from app.registry.messages import with_trailers
 from app.registry.model import DEFAULT_MANIFEST_PATH, Actor, ManifestState, Project
 from app.registry.offload import Offload
+from app.registry.remotes import unreachable
 from app.stores.errors import RefMovedError, RepositoryBusyError, RepositoryExistsError, RepositoryNotFoundError
 from app.stores.ports import GitHost, NewCommit, Repository, Signature
 
@@ -42,14 +44,17 @@ def signature(actor: Actor, at: datetime | None = None) -> Signature:
 class Catalogue:
     """Every project by name, kept in the process and read anew whenever the catalogue's branch has moved.
 
-    `manifests` reads its file, within `LIMITS`.
+    `manifests` reads its file, within `LIMITS`. Unless `hosting`, every project lies elsewhere, as the catalogue does.
     """
 
-    def __init__(self, repository: Repository, git: GitHost, manifests: Manifests, offload: Offload) -> None:
+    def __init__(
+        self, repository: Repository, git: GitHost, manifests: Manifests, offload: Offload, *, hosting: bool
+    ) -> None:
         self._repository = repository
         self._git = git
         self._manifests = manifests
         self._offload = offload
+        self._hosting = hosting
         self._head: str | None = None
         self._projects: Mapping[str, Project] = MappingProxyType({})
         self._writing = asyncio.Lock()
@@ -92,31 +97,52 @@ class Catalogue:
                 log.warning("%s, line %s: %s", PATH, problem.line, problem.message)
             projects = [project_from(served.entries[name]) for name in sorted(served.entries)]
             self._projects = MappingProxyType({p.name: p for p in projects if _usable(p)})
+            self._git.place(remotes_of(self._projects.values()))
             self._head = head
             return True
 
     async def create(self, project: Project, default_branch: str, actor: Actor) -> Project:
-        """A new hosted project: its repository first, then its line in the catalogue, which makes it exist.
+        """A new project: its repository first, then its line in the catalogue, which makes it exist.
 
-        Raises InvalidInputError, AlreadyExistsError, ManifestBrokenError, ContentionError.
+        Raises InvalidInputError, AlreadyExistsError, ManifestBrokenError, ContentionError, RemoteUnavailableError.
         """
-        _check(project, default_branch)
+        self._check(project, default_branch)
         async with self._writing:
-            return await self._offload(self._create, project, default_branch, actor)
+            with unreachable():
+                return await self._offload.abroad(self._create, project, default_branch, actor)
 
     def _create(self, project: Project, default_branch: str, actor: Actor) -> Project:
+        self._repository.fetch()
         self._refresh()
-        if any(name.casefold() == project.name.casefold() for name in self._projects):
-            raise AlreadyExistsError(Subject.PROJECT, project.name)
+        self._absent(project)
         self._writable()
         message = with_trailers(f"Create project {project.name}", actor)
         first = NewCommit({}, message, signature(actor), signature(COMMITTER))
+        if project.remote_url:
+            self._reach(project, default_branch, first)
+        else:
+            self._host(project, default_branch, first)
+        self._record(project, message, actor)
+        return self.require(project.name)
+
+    def _absent(self, project: Project) -> None:
+        if any(name.casefold() == project.name.casefold() for name in self._projects):
+            raise AlreadyExistsError(Subject.PROJECT, project.name)
+
+    def _reach(self, project: Project, default_branch: str, first: NewCommit) -> None:
+        """Fetch a repository that lies elsewhere, and begin the default branch where it has none at all."""
+        self._git.place(remotes_of([*self._projects.values(), project]))
+        repository = self._git.repository(project.name)
+        repository.fetch()
+        if not repository.refs().heads:
+            with suppress(RefMovedError):  # then it has one now
+                repository.write_commits(default_branch, None, [first])
+
+    def _host(self, project: Project, default_branch: str, first: NewCommit) -> None:
         try:
             self._git.create(project.name, default_branch, first)
         except RepositoryExistsError as error:
             self._adopt(project, error)
-        self._record(project, message, actor)
-        return self.require(project.name)
 
     def _adopt(self, project: Project, error: RepositoryExistsError) -> None:
         """Take in what a crash between the two steps left, or somebody put there by hand: what it holds is kept."""
@@ -125,6 +151,13 @@ class Catalogue:
         except RepositoryNotFoundError:  # the one that is there differs in letter case
             raise AlreadyExistsError(Subject.PROJECT, project.name) from error
         log.warning("the repository of %s was there already; it is taken into the catalogue", project.name)
+
+    def _check(self, project: Project, default_branch: str) -> None:
+        issues = [*_issues(project), *_issue("defaultBranch", names.problem_with_branch(default_branch))]
+        if project.remote_url is None and not self._hosting:
+            issues += _issue("remoteUrl", "This registry hosts no repository itself: name one at your Git host.")
+        if issues:
+            raise InvalidInputError(issues)
 
     def _writable(self) -> tuple[str | None, bytes | None]:
         """The head and the file's text there. Raises ManifestBrokenError: what a person broke, a person repairs."""
@@ -145,10 +178,17 @@ class Catalogue:
             try:
                 self._repository.write_commits(BRANCH, head, [commit])
             except (RefMovedError, RepositoryBusyError):
+                self._refresh()
+                self._absent(project)
                 continue
             self._refresh()
             return
         raise ContentionError("The catalogue is being written by others right now. Try again in a moment.")
+
+
+def remotes_of(projects: Iterable[Project]) -> dict[str, str]:
+    """Where those lie that are not here, by name."""
+    return {project.name: project.remote_url for project in projects if project.remote_url}
 
 
 def project_from(entry: Entry) -> Project:
@@ -168,15 +208,6 @@ def entry_of(project: Project) -> dict[str, Any]:
     return entry
 
 
-def _check(project: Project, default_branch: str) -> None:
-    issues = [*_issues(project), *_issue("defaultBranch", names.problem_with_branch(default_branch))]
-    if project.remote_url is not None:
-        hosted = "This release hosts every repository itself. Leave it out, then push to the new one."
-        issues += _issue("remoteUrl", hosted)
-    if issues:
-        raise InvalidInputError(issues)
-
-
 def _usable(project: Project) -> bool:
     issues = _issues(project)
     for issue in issues:
@@ -188,6 +219,7 @@ def _issues(project: Project) -> list[Issue]:
     return [
         *_issue("name", names.problem_with_project(project.name)),
         *_issue("manifestPath", names.problem_with_manifest_path(project.manifest_path)),
+        *_issue("remoteUrl", names.problem_with_remote_url(project.remote_url) if project.remote_url else None),
         *_issue("description", names.problem_with_text(project.description)),
     ]
 

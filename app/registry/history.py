@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from app.registry.branches import Branches
 from app.registry.diff import change_of, changes
 from app.registry.errors import InvalidInputError
 from app.registry.lineage import Reading
@@ -10,11 +11,13 @@ from app.registry.lineages import Lineages
 from app.registry.manifest import Entry, Manifest
 from app.registry.manifests import EMPTY, LEAST, Manifests, Memory
 from app.registry.model import Artifact, Branch, Change, Commit, ManifestAt, Project
+from app.registry.names import OID
 from app.registry.offload import Offload
 from app.registry.revisions import Revision, parse, resolve
 from app.stores.errors import CommitNotFoundError
 from app.stores.ports import CommitRecord, GitHost
 
+HEAD = "HEAD"
 NEAR = 20
 """So many generations back it is quicker to look than to know the whole history."""
 
@@ -22,8 +25,11 @@ NEAR = 20
 class History:
     """Answers questions about commits. Those that are remembered cost nothing, others a visit to Git in a thread."""
 
-    def __init__(self, git: GitHost, manifests: Manifests, lineages: Lineages, offload: Offload) -> None:
+    def __init__(
+        self, git: GitHost, branches: Branches, manifests: Manifests, lineages: Lineages, offload: Offload
+    ) -> None:
         self._git = git
+        self._branches = branches
         self._manifests = manifests
         self._lineages = lineages
         self._offload = offload
@@ -35,7 +41,7 @@ class History:
 
     async def at(self, project: Project, revision: str) -> Commit | None:
         """The commit a revision stands for, or None. Raises InvalidInputError for what is no revision."""
-        asked = parse(revision)
+        asked = await self._named(project, parse(revision))
         if asked.back <= NEAR:
             return await self._offload(self._resolve, project, asked)
         begun = await self._offload(self._resolve, project, Revision(asked.name))
@@ -89,6 +95,14 @@ class History:
         if None in found:
             found = await self._offload(lambda: [self._commit(project, oid) for oid in oids])
         return [commit for commit in found if commit]
+
+    async def _named(self, project: Project, asked: Revision) -> Revision:
+        """By its commit, where a branch lies elsewhere: another server may have moved it since we looked there."""
+        if project.remote_url is None or OID.match(asked.name):
+            return asked
+        name = asked.name.removeprefix("refs/heads/")
+        branch = await (self._branches.default(project) if name == HEAD else self._branches.get(project, name))
+        return Revision(branch.head, asked.back) if branch else asked
 
     def _remembered(self, project: Project, oid: str) -> Commit | None:
         found = self._memory.get(f"{project.name}:{oid}")

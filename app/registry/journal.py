@@ -7,6 +7,7 @@ Every so many records the whole state is written too, so that nobody has to read
 """
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ class Journal:
     def __init__(self, repository: Repository, git: GitHost) -> None:
         self._repository = repository
         self._git = git
+        self._writing = Lock()  # held while others are waited for; the other never is
         self._lock = Lock()
+        self._began = 0.0
+        self._heard: dict[str, float] = {}  # when the last record of a project was read, as time.monotonic has it
         self._records: deque[Record] = deque()
         self._parent: str | None = None  # of the oldest record in memory
         self._tip: str | None = None
@@ -91,19 +95,23 @@ class Journal:
         `own` are moves this server made itself, in their order: they are told of even when others moved on since.
         Raises RepositoryBusyError when others write all the time. A project that cannot be read is left for later.
         """
-        with self._lock:
+        with self._writing:
             new: list[Record] = []
             for _ in range(TRIES):
-                new += self._refresh()
-                made, positions = self._following(own)
+                with self._lock:
+                    new += self._refresh()
+                    tip = self._tip
+                    made, positions = self._following(own)
                 moves = [*made, *(move for project in sorted(projects) for move in self._moves(project, positions))]
                 if not moves:
                     return new
                 try:
-                    written = self._write(moves)
+                    written = self._write(tip, moves)
                 except (RefMovedError, RepositoryBusyError):
                     continue
-                self._take([written])
+                with self._lock:
+                    if self._tip == tip:  # nobody has read it meanwhile
+                        self._take([written])
                 return [*new, written]
             raise RepositoryBusyError("The journal is being written by others all the time.")
 
@@ -193,6 +201,7 @@ class Journal:
     def _begin(self, head: str | None) -> None:
         """Read back to where the whole state was written last."""
         found: list[Record] = []
+        self._began = time.monotonic()
         oid = head
         while oid is not None:
             commit = self._repository.commit(oid)
@@ -213,7 +222,9 @@ class Journal:
         return positions
 
     def _take(self, records: Iterable[Record]) -> None:
+        now = time.monotonic()
         for record in records:
+            self._heard.update((move.project, now) for move in record.moves)
             self._tip = record.oid
             self._records.append(record)
             self._positions = moved(self._positions, record.moves)
@@ -230,23 +241,27 @@ class Journal:
         return made, positions
 
     def _moves(self, project: str, positions: Positions) -> list[Moved]:
-        """How the branches of a project stand now beside the tip; read after the tip, so never older than it."""
+        """How the branches of a project stand now beside the tip; read after the tip, so never older than it.
+
+        What is here of a repository elsewhere may be older than what another server wrote of it into the journal.
+        """
         try:
-            now = self._git.repository(project).refs().heads
+            repository = self._git.repository(project)
+            repository.fetch(self._heard.get(project, self._began))
+            now = repository.refs().heads
         except StoreError:
             return []
         was = positions.get(project, {})
         names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
         return [Moved(project, name, was.get(name), now.get(name)) for name in names]
 
-    def _write(self, moves: list[Moved]) -> Record:
-        self._since += 1
-        whole = self._tip is None or self._since >= EVERY
+    def _write(self, tip: str | None, moves: list[Moved]) -> Record:
+        whole = tip is None or self._since + 1 >= EVERY
         files = {STATE: json.dumps(moved(self._positions, moves), indent=0).encode()} if whole else {}
         who = signature(COMMITTER)
         commit = NewCommit(files, message_of(moves, whole=whole), who, who)
-        (oid,) = self._repository.write_commits(BRANCH, self._tip, [commit])
-        self._since = 0 if whole else self._since
+        (oid,) = self._repository.write_commits(BRANCH, tip, [commit])
+        self._since = 0 if whole else self._since + 1
         return Record(oid, tuple(moves))
 
 

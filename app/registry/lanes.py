@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -78,7 +78,7 @@ class Lanes:
         while lane.waiting:
             taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
             try:
-                turn = await self._offload(lane.writer.turn, taken[0][0], [proposal for _, proposal, _ in taken])
+                turn = await self._turn(lane.writer, taken[0][0], [proposal for _, proposal, _ in taken])
                 await self._serve(turn)
             except Exception as error:  # noqa: BLE001 (whatever it was, each of the callers is told)
                 for _, _, answer in taken:
@@ -93,6 +93,10 @@ class Lanes:
             if turn.previous not in (None, turn.branch.head):
                 branch = turn.branch
                 self._telling.tell_soon(Moved(branch.project.name, branch.name, turn.previous, branch.head))
+
+    async def _turn(self, writer: BranchWriter, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
+        offload = self._offload.abroad if branch.project.remote_url else self._offload
+        return await offload(writer.turn, branch, proposals)
 
     async def _serve(self, turn: Turn) -> None:
         if turn.previous is None or turn.previous == turn.branch.head:

@@ -6,14 +6,19 @@ that all three, and a case-insensitive disk, can live with.
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 PROJECT_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 CONTENT_TYPE = re.compile(r"[\w.+-]+/[\w.+*-]+( ?; ?[\w.-]+=([\w.+-]+|\"[ \w.+/:-]*\"))*\Z", re.ASCII)
 OID = re.compile(r"[0-9a-f]{40}\Z")
+REMOTE_URL = re.compile(
+    r"[a-z]+://([A-Za-z0-9_][A-Za-z0-9_.-]*@)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[!-~]+\Z"
+)
 REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 MAX_NAME = 200
 MAX_BRANCH = 200
+MAX_URL = 2000
 MAX_TEXT = 10_000
 
 
@@ -77,6 +82,24 @@ def problem_with_manifest_path(path: str) -> str | None:
         return "A manifest path is relative, without empty parts, '.', '..' or '.git'."
     if not parts[-1].endswith((".yml", ".yaml")):
         return "A manifest path ends in .yml or .yaml."
+    return None
+
+
+def problem_with_remote_url(url: str) -> str | None:
+    """A repository elsewhere: `https://host/path`, `ssh://user@host/path`, or `http://`; never with a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "This is no URL: it is like https://git.example.org/team/models.git."
+    if parts.scheme == "" or "://" not in url:
+        return "A repository's URL is like https://git.example.org/team/models.git or ssh://git@git.example.org/team/models.git."
+    if parts.scheme not in {"https", "ssh", "http"}:
+        return f"Repositories are reached by https:// or ssh://, not {parts.scheme}://."
+    if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
+        return "A URL holds no credentials: the operator of this registry keeps those, by host."
+    if len(url) > MAX_URL or not REMOTE_URL.match(url) or parts.query or parts.fragment or port == 0:
+        return f"A repository's URL has a host and a path and at most {MAX_URL} characters, without ?, # and spaces."
     return None
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 
 from app.registry.artifacts import Artifacts
@@ -20,6 +20,7 @@ from app.registry.model import Actor, Project
 from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.publishing import Publisher
+from app.registry.remotes import Schedule, at_any_of, unreachable
 from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
@@ -28,6 +29,9 @@ from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, ObjectStore, Queue, Repository
 
 LOOKING = 4
+STARTING_SECONDS = 10.0
+CATALOGUE = Project("")
+"""Stands for the catalogue where it lies elsewhere; no project is called so."""
 log = logging.getLogger("ml_registry")
 
 
@@ -40,26 +44,37 @@ class Stores:
     cache: Cache
     objects: ObjectStore
     queue: Queue | None = None
+    hosting: bool = True
+    """Whether repositories may lie here; not so where servers have nothing in common but what lies elsewhere."""
 
 
 class Registry:
-    """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes."""
+    """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes.
 
-    def __init__(self, stores: Stores, secret: bytes, *, max_changes: int, max_size: int) -> None:
+    What lies elsewhere is looked at every `remote_seconds`, more or less.
+    """
+
+    def __init__(
+        self, stores: Stores, secret: bytes, *, max_changes: int, max_size: int, remote_seconds: float = 30.0
+    ) -> None:
         self._stores = stores
+        self._schedule = Schedule(remote_seconds)
+        self._unreachable: str | None = None
+        self._looking: dict[str, asyncio.Task[None]] = {}
         self.offload = offload = Offload()
         git, cache = stores.git, stores.cache
         self.feed = Feed()
-        self.catalogue = Catalogue(stores.catalogue, git, Manifests(git, cache, offload, LIMITS), offload)
+        listed = Manifests(git, cache, offload, LIMITS)
+        self.catalogue = Catalogue(stores.catalogue, git, listed, offload, hosting=stores.hosting)
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
         journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
         self.telling = Telling(journal, derivation, self.feed, cache, offload)
         queue, catalogue = stores.queue, stores.catalogue
         self.publisher = Publisher(journal, derivation, catalogue, queue, cache, offload) if queue else None
-        self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, offload)
+        self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, self._schedule, offload)
         self.lineages = Lineages(git, cache, self.manifests, offload)
-        self.history = History(git, self.manifests, self.lineages, offload)
+        self.history = History(git, self.branches, self.manifests, self.lineages, offload)
         self.branching = Branching(git, self.branches, self.history, self.sync, offload)
         self.lanes = Lanes(git, self.manifests, self.sync, self.telling, offload)
         self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
@@ -72,36 +87,91 @@ class Registry:
     async def create_project(self, project: Project, default_branch: str, actor: Actor) -> Project:
         """A new project, served on return. Raises InvalidInputError, AlreadyExistsError, ContentionError."""
         created = await self.catalogue.create(project, default_branch, actor)
-        await self.sync.sync(created)
+        with unreachable():
+            await self.sync.sync(created)
         return created
+
+    async def synchronise(self, name: str) -> Project:
+        """A project, compared with its Git now. Raises NotFoundError, RemoteUnavailableError."""
+        project = self.catalogue.require(name)
+        with unreachable():
+            await self.sync.sync(project)
+        return project
+
+    def hint(self, urls: Collection[str]) -> int:
+        """Something is said to have happened at these addresses: look there at the next round. Answers at how many."""
+        projects = [project for project in self.catalogue.projects.values() if at_any_of(project, urls)]
+        for project in projects:
+            self._schedule.soon(project)
+        return len(projects)
+
+    async def start(self) -> None:
+        """Look once at everything; of what lies elsewhere, until it is there or too much time has passed."""
+        await self.follow()
+        if self._looking:
+            await asyncio.wait(self._looking.values(), timeout=STARTING_SECONDS)
 
     async def follow(self) -> None:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
+        if not self._stores.hosting and self._schedule.due(CATALOGUE, early=False):
+            self._look(CATALOGUE, self._fetch_catalogue())
         await self.catalogue.refresh()
         await self.telling.tell()
         await self._sync(await self.sync.moved(list(self.catalogue.projects.values())))
 
     async def hear(self) -> None:
         """Tell of what other servers wrote, and serve it. What this misses, `follow` sees."""
+        if not self._stores.hosting:
+            await self._fetch_catalogue()
         moved = await self.telling.tell()
-        await self._sync([project for project in map(self.catalogue.get, sorted(moved)) if project])
+        projects = [project for project in map(self.catalogue.get, sorted(moved)) if project]
+        for project in projects:
+            self._schedule.soon(project)
+        await self._sync([project for project in projects if not project.remote_url])
+
+    async def _fetch_catalogue(self) -> None:
+        """Where it lies elsewhere and nobody answers, what is here of it is served."""
+        said, self._unreachable = self._unreachable, None
+        try:
+            await self.offload.abroad(self._stores.catalogue.fetch)
+        except StoreError as error:
+            self._unreachable = str(error)
+            if self._unreachable != said:
+                log.warning("the catalogue cannot be fetched: %s", error)
 
     async def _sync(self, projects: Sequence[Project]) -> None:
+        """What lies here, until it is done; what lies elsewhere in its own time, one look at a time."""
         room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
 
         async def look(project: Project) -> None:
             async with room:
-                said = self.sync.status(project).last_error
-                try:
-                    await self.sync.sync(project)
-                except StoreError as error:
-                    if str(error) != said:
-                        log.warning("project %s cannot be read: %s", project.name, error)
+                await self._sync_one(project)
 
-        await asyncio.gather(*map(look, projects))
+        for project in projects:
+            if project.remote_url:
+                self._look(project, self._sync_one(project))
+        await asyncio.gather(*(look(project) for project in projects if not project.remote_url))
+
+    def _look(self, project: Project, look: Coroutine[None, None, None]) -> None:
+        if project.name in self._looking:
+            look.close()
+            self._schedule.soon(project)
+            return
+        task = self._looking[project.name] = asyncio.create_task(look)
+        task.add_done_callback(lambda _: self._looking.pop(project.name))
+
+    async def _sync_one(self, project: Project) -> None:
+        said = self.sync.status(project).last_error
+        try:
+            await self.sync.sync(project)
+        except StoreError as error:
+            if str(error) != said:
+                log.warning("project %s cannot be read: %s", project.name, error)
 
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""
+        for look in list(self._looking.values()):
+            look.cancel()
         await self.lanes.finish()
         await self.telling.finish()
         await self.lineages.close()

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from app.registry.branches import Branches, Heads, pointers_of
 from app.registry.manifests import Manifests
 from app.registry.model import Branch, Project, SyncState, SyncStatus
 from app.registry.offload import Offload
+from app.registry.remotes import Schedule
 from app.registry.telling import Telling
 from app.stores.errors import CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost
@@ -26,13 +28,21 @@ class Synchroniser:
     """Follows Git, project by project."""
 
     def __init__(
-        self, git: GitHost, cache: Cache, manifests: Manifests, branches: Branches, telling: Telling, offload: Offload
+        self,
+        git: GitHost,
+        cache: Cache,
+        manifests: Manifests,
+        branches: Branches,
+        telling: Telling,
+        schedule: Schedule,
+        offload: Offload,
     ) -> None:
         self._git = git
         self._cache = cache
         self._manifests = manifests
         self._branches = branches
         self._telling = telling
+        self._schedule = schedule
         self._offload = offload
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heads: dict[str, Heads] = {}
@@ -49,12 +59,18 @@ class Synchroniser:
         return self._heads.get(project.name)
 
     async def moved(self, projects: Sequence[Project]) -> list[Project]:
-        """Of some projects, those to be brought up to date: their refs moved, or something is missing somewhere."""
-        fingerprints = await self._offload(self._fingerprints_of, projects)
-        found = []
-        for project, fingerprint in zip(projects, fingerprints, strict=True):
+        """Of some projects, those to be brought up to date: their refs moved, or something is missing somewhere.
+
+        Whether the refs of one that lies elsewhere moved is not known here: it is among them when it is time to look.
+        """
+        missed = self._branches.missed
+        abroad = [project for project in projects if project.remote_url]
+        found = [project for project in abroad if self._schedule.due(project, early=project.name in missed)]
+        here = [project for project in projects if not project.remote_url]
+        fingerprints = await self._offload(self._fingerprints_of, here)
+        for project, fingerprint in zip(here, fingerprints, strict=True):
             name, current = project.name, self.status(project).state is SyncState.CURRENT
-            if current and fingerprint == self._fingerprints.get(name) and name not in self._branches.missed:
+            if current and fingerprint == self._fingerprints.get(name) and name not in missed:
                 self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
             else:
                 found.append(project)
@@ -88,7 +104,8 @@ class Synchroniser:
 
     async def _sync(self, project: Project) -> None:
         path = project.manifest_path
-        fingerprint = await self._offload(self._fingerprint, project)
+        ticket = await self._ticket()
+        fingerprint = await self._look(project)
         uncached = project.name in self._branches.missed
         if fingerprint == self._fingerprints.get(project.name) and not uncached:
             return
@@ -96,13 +113,29 @@ class Synchroniser:
         if told and told.path != path:
             told = None
         known = told or await self._branches.cached(project)
-        ticket = await self._ticket()
         heads = await self._offload(self._branches.heads_in_git, project, known.at if known else None)
         held = None if uncached else known
         await self._share(project, held, heads)
         await self._store(project, ticket, moves_of(held, heads) if held else await self._everything(project, heads))
         self._heads[project.name] = heads
         self._fingerprints[project.name] = fingerprint
+
+    async def _look(self, project: Project) -> str:
+        """The fingerprint of a project as it is now, wherever it lies. Raises StoreError.
+
+        While nobody answers elsewhere, what is here is served, and not shared: others may know more.
+        """
+        if project.remote_url is None:
+            return await self._offload(self._fingerprint, project)
+        try:
+            await self._offload.abroad(self._git.repository(project.name).fetch)
+        except StoreError:
+            if project.name not in self._heads:
+                self._branches.missed.add(project.name)
+                with suppress(StoreError):
+                    self._heads[project.name] = await self._offload.abroad(self._branches.heads_in_git, project)
+            raise
+        return await self._offload(self._fingerprint, project)
 
     async def wrote(self, previous: str, branch: Branch) -> None:
         """Serve a commit of our own at once; it is told of once its writers are answered.
@@ -117,9 +150,13 @@ class Synchroniser:
                 await self._sync(project)
                 return
             ticket = await self._ticket()
-            old, new = {branch.name: before}, {branch.name: branch.at}
-            await self._store(project, ticket, moves_of(replace(known, at=old), replace(known, at=new)))
-            self._heads[project.name] = replace(known, at={**known.at, **new})
+            old, new = replace(known, at={branch.name: before}), replace(known, at={branch.name: branch.at})
+            held = {branch.name: pointers_of(old)[branch.name]}
+            if not await self._store(project, ticket, moves_of(old, new), held):
+                await self._sync(project)
+                return
+            self._heads[project.name] = replace(known, at={**known.at, **new.at})
+            self._schedule.soon(project)
 
     async def _tell(self, project: Project) -> None:
         heads = self._heads[project.name].at
@@ -140,17 +177,27 @@ class Synchroniser:
         except CacheUnavailableError:
             return None
 
-    async def _store(self, project: Project, ticket: int | None, moved: Mapping[str, bytes | None]) -> None:
+    async def _store(
+        self,
+        project: Project,
+        ticket: int | None,
+        moved: Mapping[str, bytes | None],
+        held: Mapping[str, bytes] | None = None,
+    ) -> bool:
+        """Store pointers; False when the cache does not hold what it should, so that Git has to be asked."""
         if not moved:
-            return
+            return True
         try:
             if ticket is None:
                 raise CacheUnavailableError("no ticket")  # noqa: TRY301 (one road for both failures)
-            await self._cache.move(project.name, ticket, moved)
-            self._branches.missed.discard(project.name)
+            stored = await self._cache.move(project.name, ticket, moved, held)
         except CacheUnavailableError as error:
             self._branches.missed.add(project.name)
             log.warning("the pointers of %s are not cached: %s", project.name, error)
+            return True
+        if stored:
+            self._branches.missed.discard(project.name)
+        return stored
 
     async def _share(self, project: Project, held: Heads | None, heads: Heads) -> None:
         """Put manifests where other processes find them. Those of our own writes wait for the next look at Git."""

@@ -4,10 +4,11 @@ The ref update is the only moment where "done" becomes true. Before it nothing i
 """
 
 import hashlib
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 
 from app.registry.catalogue import COMMITTER, signature
 from app.registry.changes import EntryChange, plan, touched
@@ -20,17 +21,25 @@ from app.registry.errors import (
     ManifestBrokenError,
     NotFoundError,
     RegistryError,
+    RemoteRejectedError,
+    RemoteUnavailableError,
     Subject,
 )
 from app.registry.manifest import DEFAULT_LIMITS, Document, EditRefusedError, Manifest, parse, revise
 from app.registry.manifests import EMPTY, Manifests
 from app.registry.messages import Idempotency, describe, idempotency_of, with_trailers
 from app.registry.model import Actor, Branch, Change, ManifestAt, ManifestState
+from app.registry.remotes import refusals
 from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import NewCommit, Repository
 
 TRIES = 10
 SECONDS = 5.0
+"""A turn is given up once it lost both so many times and for so long."""
+NAP = 0.005
+"""Seconds, at most and times how often the turn was lost, to wait before the next try."""
+MOST = 256
+"""Commits that go together."""
 REMEMBERED = 1000
 
 
@@ -111,11 +120,32 @@ class BranchWriter:
         self._manifests = manifests
         self._keys = Keys()
         self._document: Document | None = None
+        self._together = MOST
 
     def turn(self, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
-        """Apply proposals in order, one commit each; start over on the new head when somebody else was faster."""
+        """Apply proposals in order, one commit each, as many as go together.
+
+        Where a Git server elsewhere refuses all for what may be the fault of one, fewer are tried, down to that one.
+        """
+        while True:
+            together = proposals[: self._together]
+            try:
+                with refusals():
+                    turn = self._turn(branch, together)
+            except (RemoteRejectedError, RemoteUnavailableError) as error:
+                fault = isinstance(error, RemoteRejectedError)
+                self._together = max(1, len(together) // 2) if fault else self._together
+                if fault and len(together) > 1:
+                    continue
+                turn = Turn(None, branch, EMPTY, (error,) * len(together))
+            else:
+                self._together = min(MOST, self._together * 2)
+            return replace(turn, outcomes=(*turn.outcomes, *(None,) * (len(proposals) - len(together))))
+
+    def _turn(self, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
+        """Start over on the new head whenever somebody else was faster."""
         deadline = time.monotonic() + SECONDS
-        for _ in range(TRIES):
+        for lost in count(1):
             head = self._repository.head(branch.name)
             if head is None:
                 gone = NotFoundError(Subject.BRANCH, branch.name)
@@ -124,17 +154,19 @@ class BranchWriter:
             attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at), self._document)
             try:
                 turn = attempt.run(proposals)
-            except (RefMovedError, RepositoryBusyError):
-                if time.monotonic() > deadline:
+            except (RefMovedError, RepositoryBusyError) as error:
+                busy = isinstance(error, RepositoryBusyError)  # which was waited for
+                if time.monotonic() > deadline and (busy or lost >= TRIES):
                     break
+                time.sleep(random.uniform(0, NAP * lost))  # noqa: S311 (lets others go first, guards nothing)
             except PathConflictError as error:
                 blocked = ManifestBrokenError(f"The manifest cannot be written. {error}", ())
                 return Turn(None, branch, EMPTY, (blocked,) * len(proposals))
             else:
                 self._document = attempt.document  # of which the next turn need only read what changed
                 return turn
-        busy = ContentionError("Others are writing to this branch all the time. Nothing was recorded; try again.")
-        return Turn(None, branch, EMPTY, (busy,) * len(proposals))
+        refusal = ContentionError("Others are writing to this branch all the time. Nothing was recorded; try again.")
+        return Turn(None, branch, EMPTY, (refusal,) * len(proposals))
 
 
 class _Attempt:
@@ -148,6 +180,7 @@ class _Attempt:
         self._manifests = manifests
         self._keys = keys
         self._branch = branch
+        self._begun = time.monotonic()
         self._path = branch.project.manifest_path
         self._manifest = manifests.load(repository, branch.at.blob) if branch.at.blob else EMPTY
         self._commits: list[NewCommit] = []
@@ -159,12 +192,22 @@ class _Attempt:
         decided = [self._decide(proposal) for proposal in proposals]
         head, at = self._branch.head, self._branch.at
         if not self._commits:
+            self._stands(head)
             return Turn(head, self._branch, self._manifest, tuple(self._settled(decided, [])))
         oids = self._repository.write_commits(self._branch.name, head, self._commits)
         for oid, blob in zip(oids, self._blobs, strict=True):
             at = ManifestAt(oid, ManifestState.VALID, blob, blob, oid)
             self._manifests.stands(self._path, at)
         return Turn(head, replace(self._branch, at=at), self._manifest, tuple(self._settled(decided, oids)))
+
+    def _stands(self, head: str) -> None:
+        """Nothing is to be moved, so nothing else would show that what was decided upon is out of date already.
+
+        Raises RefMovedError.
+        """
+        self._repository.fetch(self._begun)
+        if self._repository.head(self._branch.name) != head:
+            raise RefMovedError(f"{self._branch.name} has moved meanwhile")
 
     def _settled(
         self, decided: Sequence["Written | RegistryError | _Drafted | None"], oids: Sequence[str]

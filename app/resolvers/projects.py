@@ -27,9 +27,7 @@ async def create(context: Context, project: Project, default_branch: str) -> Pro
 
 async def synchronise(context: Context, name: str) -> Project:
     """Compare a project with its Git now."""
-    project = context.registry.catalogue.require(name)
-    await context.registry.sync.sync(project)
-    return project
+    return await context.registry.synchronise(name)
 
 
 def sync_status(context: Context, project: Project) -> SyncStatus:

@@ -1,10 +1,11 @@
 """Which adapter stands behind each port: the only place that names them."""
 
+import asyncio
 import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,13 @@ from pathlib import Path
 from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey
-from app.stores.errors import StoreError
+from app.stores.errors import RefMovedError, RemoteUnavailableError, StoreError
+from app.stores.git.credentials import Credentials
 from app.stores.git.hosted import DiskRepository, HostedGit
+from app.stores.git.mirrored import Mirrors
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import Cache, GitHost, NewCommit, Queue, Repository, Signature
-from app.stores.secret import signing_secret
+from app.stores.secret import shared_secret, signing_secret
 
 STARTING_SECONDS = 5.0
 """For which a server that is going to share the directory may still be alone in it."""
@@ -24,6 +27,24 @@ STARTING_SECONDS = 5.0
 
 class DataDirectoryInUseError(StoreError):
     """Another server runs on this data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything is kept, as the settings say; what they do not name is kept in the data directory.
+
+    `base_url` is how callers reach this server.
+    """
+
+    data_dir: Path
+    base_url: str
+    catalog_url: str | None = None
+    redis_url: str | None = None
+    queue_url: str | None = None
+    git_credentials: Path | None = None
+    ssh_key: Path | None = None
+    ssh_known_hosts: Path | None = None
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +60,26 @@ class Connected:
 
 
 @asynccontextmanager
-async def connect(
-    data_dir: Path, base_url: str, redis_url: str | None, queue_url: str | None
-) -> AsyncIterator[Connected]:
-    """Open the stores of a data directory, and start a private cache when none is named; both end with the block.
+async def connect(places: Places) -> AsyncIterator[Connected]:
+    """Open the stores, and start a private cache when none is named; both end with the block.
 
     Only servers that name a cache may share a directory. The first of them, still alone, takes away what a killed
     server left. Raises StoreError.
     """
+    data_dir, redis_url, queue_url = places.data_dir, places.redis_url, places.queue_url
     with _lock(data_dir) as lock:
         alone = lock.alone()
         if not alone and redis_url is None:
             raise lock.in_use()
         if not alone:
             lock.share()
-        secret = signing_secret(data_dir / "secret")
-        objects = LocalObjects(data_dir / "objects", base_url, secret)
+        secret = shared_secret(places.secret) if places.secret else signing_secret(data_dir / "secret")
+        objects = LocalObjects(data_dir / "objects", places.base_url, secret)
         if alone:
             objects.clean()
-        git = HostedGit(data_dir / "git")
-        catalogue = _catalogue(data_dir / "catalog.git")
+        mirrors = _mirrors(places)
+        git = HostedGit(data_dir / "git", mirrors)
+        catalogue = await asyncio.to_thread(_catalogue, places, mirrors)
         queue = queue_at(queue_url) if queue_url else None
         if redis_url is not None:
             lock.share()
@@ -72,12 +93,38 @@ async def connect(
             await valkey.stop()
 
 
-def _catalogue(path: Path) -> DiskRepository:
-    """The repository that lists the projects; made, with an empty first commit, when it is not there yet."""
+def _mirrors(places: Places) -> Mirrors:
+    credentials = Credentials(places.git_credentials)
+    root = places.data_dir / "mirrors"
+    return Mirrors(root, credentials, ssh_key=places.ssh_key, known_hosts=places.ssh_known_hosts)
+
+
+def _catalogue(places: Places, mirrors: Mirrors) -> Repository:
+    """The repository that lists the projects; begun, with an empty first commit, when it is not there yet."""
+    path, registry = (
+        places.data_dir / "catalog.git",
+        Signature("ML Registry", "ml-registry@localhost", datetime.now(UTC)),
+    )
+    first = NewCommit({}, "Begin the catalogue of projects\n", registry, registry)
+    if places.catalog_url is not None:
+        return _catalogue_at(mirrors, places.catalog_url, first)
     if not path.exists():
-        registry = Signature("ML Registry", "ml-registry@localhost", datetime.now(UTC))
-        DiskRepository.create(path, "main", NewCommit({}, "Begin the catalogue of projects\n", registry, registry))
+        DiskRepository.create(path, "main", first)
     return DiskRepository(path)
+
+
+def _catalogue_at(mirrors: Mirrors, url: str, first: NewCommit) -> Repository:
+    """Where nobody answers, a copy that was made before will do."""
+    try:
+        catalogue = mirrors.at(url)
+        with suppress(RemoteUnavailableError):
+            catalogue.fetch()
+        if not catalogue.refs().heads:
+            with suppress(RefMovedError):  # another server was first
+                catalogue.write_commits("main", None, [first])
+    except StoreError as error:
+        raise StoreError(f"The catalogue at REGISTRY_CATALOG_URL cannot be used. {error}") from error
+    return catalogue
 
 
 def _named(redis_url: str) -> RedisCache:

@@ -1,5 +1,6 @@
 """The server's own secret: what it signs object links and upload tickets with."""
 
+import hashlib
 import os
 import secrets
 import tempfile
@@ -9,6 +10,11 @@ from app.stores.durable import sync_folder
 from app.stores.errors import StoreError
 
 SECRET_BYTES = 32
+
+
+def shared_secret(text: str) -> bytes:
+    """The 32 bytes that servers have in common which are told the same text."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 def signing_secret(path: Path) -> bytes:

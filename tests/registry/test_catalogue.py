@@ -79,7 +79,7 @@ async def test_one_of_two_who_make_the_same_project_at_once_is_refused(registry:
         (Project("a"), "a..b", "defaultBranch"),
         (Project("a", manifest_path="/etc/passwd"), "main", "manifestPath"),
         (Project("a", "\x00"), "main", "description"),
-        (Project("a", remote_url="https://git.example.org/a"), "main", "remoteUrl"),
+        (Project("a", remote_url="https://ada:secret@git.example.org/models.git"), "main", "remoteUrl"),
     ],
 )
 async def test_a_bad_project_is_refused_by_its_field(

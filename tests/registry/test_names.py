@@ -112,3 +112,45 @@ def test_what_is_refused_here_is_refused_by_git_or_stands_for_something_else(nam
 def test_no_text_at_all_makes_a_check_fail(text: str) -> None:
     for check in {check for check, _ in GOOD}:
         check(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example.org/team/models.git",
+        "https://git.example.org:8443/models",
+        "ssh://git@git.example.org/team/models.git",
+        "ssh://git.example.org:2222/~ada/models",
+        "http://127.0.0.1:8080/models.git",
+        "https://[2001:db8::1]/models.git",
+    ],
+)
+def test_where_a_repository_may_lie(url: str) -> None:
+    assert names.problem_with_remote_url(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("git@git.example.org:team/models.git", "is like https://"),
+        ("models", "is like https://"),
+        ("file:///srv/models.git", "not file://"),
+        ("git://git.example.org/models.git", "not git://"),
+        ("https://ada:secret@git.example.org/models.git", "no credentials"),
+        ("https://token@git.example.org/models.git", "no credentials"),
+        ("ssh://git:secret@git.example.org/models.git", "no credentials"),
+        ("ssh://-oProxyCommand=x/models.git", "has a host"),
+        ("ssh://-l@git.example.org/models.git", "has a host"),
+        ("https://git.example.org", "has a host"),
+        ("https://git.example.org/a?b", "without ?"),
+        ("https://git.example.org/a\nb", "without ?"),
+        ("https://git.example.org:0/a", "has a host"),
+        ("https://git.example.org:99999/a", "is no URL"),
+        ("https://git.example.org/" + "a" * 2000, "at most"),
+    ],
+)
+def test_where_none_may_lie_and_what_to_change(url: str, said: str) -> None:
+    problem = names.problem_with_remote_url(url)
+    assert problem is not None
+    assert said in problem
+    assert "secret" not in problem

@@ -125,8 +125,8 @@ class RedisCache:
     ) -> bool:
         """See Cache. Without effect under a ticket older than an hour or than the last time the cache was emptied."""
         fields: list[str | bytes | int] = [len(held or {})]
-        for field, value in (held or {}).items():
-            fields += [field, value]
+        for field, known in (held or {}).items():
+            fields += [field, known]
         for field, value in pointers.items():
             fields += [field, f"{ticket}-".encode() if value is None else f"{ticket}=".encode() + value]
         if not pointers:

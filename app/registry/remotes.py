@@ -1,0 +1,81 @@
+"""Projects whose repository lies elsewhere: when to look there next, and what their host's refusals mean to callers."""
+
+import random
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
+
+from app.registry.errors import RemoteRejectedError, RemoteUnavailableError
+from app.registry.model import Project
+from app.stores import errors
+
+SCATTER = 0.2
+"""Of the interval, by which looks are scattered: replicas, and the projects of one host, must not march in step."""
+EARLY = 5.0
+"""Seconds from one look to the next while the cache lacks what was seen."""
+_SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:]+):(?P<path>(?!//).+)\Z")
+
+
+class Schedule:
+    """When each remote project is to be looked at again: about `seconds` after the last time, or at the next round."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next: dict[str, float] = {}
+
+    def due(self, project: Project, *, early: bool) -> bool:
+        """Whether it is time, which begins the next wait; `early` when there is more to do than to look."""
+        now, at = time.monotonic(), self._next.get(project.name, 0.0)
+        if now < (at - self._seconds + EARLY if early else at):
+            return False
+        spread = random.uniform(1 - SCATTER, 1 + SCATTER)  # noqa: S311 (spreads load, guards nothing)
+        self._next[project.name] = now + self._seconds * spread
+        return True
+
+    def soon(self, project: Project) -> None:
+        """Look at the next round: somebody says that something happened there."""
+        self._next[project.name] = 0.0
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What a Git server elsewhere says, as refusals that callers can act on."""
+    try:
+        yield
+    except errors.RemoteRefusedError as error:
+        raise RemoteRejectedError(str(error), error.reason) from error
+    except (errors.RemoteUnavailableError, errors.RepositoryNotFoundError) as error:
+        raise RemoteUnavailableError(str(error)) from error
+
+
+@contextmanager
+def unreachable() -> Iterator[None]:
+    """The same where nothing is written: whatever the reason, the repository cannot be looked at."""
+    try:
+        with refusals():
+            yield
+    except RemoteRejectedError as error:
+        raise RemoteUnavailableError(error.message) from error
+
+
+def at_any_of(project: Project, urls: Collection[str]) -> bool:
+    """Whether one of these addresses, however it is written, is that of a project's repository."""
+    if project.remote_url is None:
+        return False
+    return place_of(project.remote_url) in {place_of(url) for url in urls}
+
+
+def place_of(url: str) -> tuple[str, str] | None:
+    """Host and path of a repository, alike for `https://`, `ssh://` and `user@host:path`; None for no address."""
+    if match := _SCP.match(url):
+        host, path = match["host"], match["path"]
+    else:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        host, path = parts.hostname or "", unquote(parts.path)
+    path = path.strip("/").removesuffix(".git").lower()
+    return (host.lower(), path) if host and path else None
