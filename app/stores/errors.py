@@ -49,6 +49,14 @@ class RepositoryCorruptError(StoreError):
     """The repository is there and cannot be read; the message says what was found."""
 
 
+class PackRefusedError(StoreError):
+    """What was pushed cannot be kept: it is broken, incomplete or too much. The message says what was found."""
+
+
+class ServiceBusyError(StoreError):
+    """As many are being served as may be at a time, and none of them was done for a while."""
+
+
 class RemoteUnavailableError(StoreError):
     """The Git server elsewhere did not answer. What was to be written may have arrived where the message says so."""
 

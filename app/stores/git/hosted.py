@@ -64,6 +64,13 @@ class DiskRepository:
                 tags={name: oid for name, oid in tags.items() if oid is not None},
             )
 
+    def named_refs(self) -> tuple[str, Mapping[str, str]]:
+        """See GitService.refs."""
+        with self._reading():
+            names = [*self._refs.names(HEADS), *self._refs.names(TAGS)]
+            values = {name: self._refs.read(name) for name in names}
+            return self._refs.default(), {name: oid for name, oid in values.items() if oid is not None}
+
     def head(self, branch: str) -> str | None:
         """See Repository.head."""
         with self._reading():

@@ -117,7 +117,7 @@ class _Running:
         with os.fdopen(writing, "wb") as errors:
             self._process = stack.enter_context(
                 subprocess.Popen(  # noqa: S603 - the git found on the PATH, with arguments of our own
-                    command, stdin=asked, stdout=self._output, stderr=errors, env=_environment()
+                    command, stdin=asked, stdout=self._output, stderr=errors, env=plain_environment()
                 )
             )
         stack.callback(self._process.kill)
@@ -146,7 +146,7 @@ class _Running:
         return self._output.read().decode("utf-8", "surrogateescape")
 
 
-def _environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """The process's own, without what would lead git elsewhere or make it see other commits than are there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return {
