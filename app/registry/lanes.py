@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from app.registry.errors import ContentionError, RegistryError
 from app.registry.journal import Moved
 from app.registry.manifests import Manifests
-from app.registry.model import Branch
+from app.registry.model import Branch, Project
 from app.registry.offload import Offload
 from app.registry.sync import Synchroniser
 from app.registry.telling import Telling
@@ -29,6 +29,13 @@ class _Lane:
     writer: BranchWriter
     waiting: deque[tuple[Branch, Proposal, asyncio.Future[tuple[Branch, Written]]]] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    guests: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody uses it or is about to."""
+        return not self.waiting and not self.guests and (self.task is None or self.task.done())
 
 
 class Lanes:
@@ -46,7 +53,7 @@ class Lanes:
 
     async def submit(self, branch: Branch, proposal: Proposal) -> tuple[Branch, Written]:
         """Write a proposal. Answers once the commit is durable and served. Raises RegistryError."""
-        lane = self._lane(branch)
+        lane = self._lane(branch.project, branch.name)
         if len(lane.waiting) >= WAITING:
             raise ContentionError(f"{WAITING} writers are waiting for this branch already. Try again in a moment.")
         answer: asyncio.Future[tuple[Branch, Written]] = asyncio.get_running_loop().create_future()
@@ -55,44 +62,58 @@ class Lanes:
             lane.task = asyncio.create_task(self._drain(lane))
         return await answer
 
+    @asynccontextmanager
+    async def held(self, project: Project, branches: Iterable[str]) -> AsyncIterator[None]:
+        """Have these lanes to oneself for the time of the block, in one's turn among those who queue there."""
+        async with AsyncExitStack() as held:
+            for name in sorted(set(branches)):  # in one order, so that no two wait for each other
+                lane = self._lane(project, name)
+                held.enter_context(_visiting(lane))
+                await held.enter_async_context(lane.turn)
+            yield
+
     async def finish(self) -> None:
         """Wait until nothing is queued, for a server that stops."""
         tasks = [lane.task for lane in self._lanes.values() if lane.task]
         await asyncio.gather(*tasks)
 
-    def _lane(self, branch: Branch) -> _Lane:
-        key = (branch.project.name, branch.name)
+    def _lane(self, project: Project, branch: str) -> _Lane:
+        key = (project.name, branch)
         lane = self._lanes.pop(key, None)
         if lane is None:
             self._drop_idle()
-            lane = _Lane(BranchWriter(self._git.repository(branch.project.name), self._manifests))
+            lane = _Lane(BranchWriter(self._git.repository(project.name), self._manifests))
         self._lanes[key] = lane  # the most recently used is last
         return lane
 
     def _drop_idle(self) -> None:
-        idle = [key for key, lane in self._lanes.items() if not lane.waiting and (not lane.task or lane.task.done())]
+        idle = [key for key, lane in self._lanes.items() if lane.idle]
         for key in idle[: max(0, len(self._lanes) - IDLE_LANES)]:
             del self._lanes[key]
 
     async def _drain(self, lane: _Lane) -> None:
         while lane.waiting:
-            taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
-            try:
-                turn = await self._turn(lane.writer, taken[0][0], [proposal for _, proposal, _ in taken])
-                await self._serve(turn)
-            except Exception as error:  # noqa: BLE001 (whatever it was, each of the callers is told)
-                for _, _, answer in taken:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for waiter, outcome in reversed(list(zip(taken, turn.outcomes, strict=True))):
-                if outcome is None:
-                    lane.waiting.appendleft(waiter)
-                else:
-                    _answer(waiter[2], turn.branch, outcome)
-            if turn.previous not in (None, turn.branch.head):
-                branch = turn.branch
-                self._telling.tell_soon(Moved(branch.project.name, branch.name, turn.previous, branch.head))
+            async with lane.turn:  # which is given in the order of asking
+                await self._write(lane)
+
+    async def _write(self, lane: _Lane) -> None:
+        taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
+        try:
+            turn = await self._turn(lane.writer, taken[0][0], [proposal for _, proposal, _ in taken])
+            await self._serve(turn)
+        except Exception as error:  # noqa: BLE001 (whatever it was, each of the callers is told)
+            for _, _, answer in taken:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for waiter, outcome in reversed(list(zip(taken, turn.outcomes, strict=True))):
+            if outcome is None:
+                lane.waiting.appendleft(waiter)
+            else:
+                _answer(waiter[2], turn.branch, outcome)
+        if turn.previous not in (None, turn.branch.head):
+            branch = turn.branch
+            self._telling.tell_soon(Moved(branch.project.name, branch.name, turn.previous, branch.head))
 
     async def _turn(self, writer: BranchWriter, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
         offload = self._offload.abroad if branch.project.remote_url else self._offload
@@ -103,6 +124,16 @@ class Lanes:
             return
         with _logged(turn.branch, "served"):
             await self._sync.wrote(turn.previous, turn.branch)
+
+
+@contextmanager
+def _visiting(lane: _Lane) -> Iterator[None]:
+    """Keep a lane from being given up while somebody waits for it."""
+    lane.guests += 1
+    try:
+        yield
+    finally:
+        lane.guests -= 1
 
 
 @contextmanager
