@@ -1,10 +1,11 @@
 """What differs between two manifests, entry by entry and leaf by leaf."""
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from app.registry.manifest import Entry, Manifest
+from app.registry.manifest import Entry, Manifest, Stored
 from app.registry.model import Artifact, Change, ChangeKind, FieldChange, Project
 
 _ABSENT = object()
@@ -14,22 +15,22 @@ def changes(project: Project, before: tuple[str, Manifest], after: tuple[str, Ma
     """The changes from one (commit, manifest) to another, by entry name."""
     old_commit, old = before
     new_commit, new = after
-    names = sorted(old.entries.keys() | new.entries.keys())
-    found = (
-        change_of(project, name, (old_commit, old.entries.get(name)), (new_commit, new.entries.get(name)))
-        for name in names
+    return tuple(
+        _change(project, name, (old_commit, old.entries.get(name)), (new_commit, new.entries.get(name)))
+        for name in sorted(_differing(old.entries, new.entries))
     )
-    return tuple(change for change in found if change)
 
 
 def change_of(
     project: Project, name: str, before: tuple[str, Entry | None], after: tuple[str, Entry | None]
 ) -> Change | None:
     """What happened to one entry between two commits, or None when nothing did."""
+    return None if same(before[1], after[1]) else _change(project, name, before, after)
+
+
+def _change(project: Project, name: str, before: tuple[str, Entry | None], after: tuple[str, Entry | None]) -> Change:
     old_commit, old = before
     new_commit, new = after
-    if same(old, new):
-        return None
     kind = ChangeKind.MODIFIED if old and new else ChangeKind.ADDED if new else ChangeKind.REMOVED
     return Change(
         kind,
@@ -38,6 +39,17 @@ def change_of(
         Artifact(project, old_commit, old) if old else None,
         Artifact(project, new_commit, new) if new else None,
     )
+
+
+def _differing(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> Iterator[str]:
+    """The names under which two manifests do not say the same. Entries that nobody has read yet stay unread."""
+    if isinstance(old, Stored) and isinstance(new, Stored):
+        for name in {**old.lines, **new.lines}:
+            one, other = old.lines.get(name), new.lines.get(name)
+            if one != other and not (one and other and equal(json.loads(one), json.loads(other))):
+                yield name
+    else:
+        yield from (name for name in {**old, **new} if not same(old.get(name), new.get(name)))
 
 
 def same(one: Entry | None, other: Entry | None) -> bool:

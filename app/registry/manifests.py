@@ -23,6 +23,7 @@ from app.registry.manifest import (
     from_json,
     parse,
     read,
+    read_stored,
     to_json,
 )
 from app.registry.model import ManifestAt, ManifestState, Project
@@ -32,6 +33,8 @@ from app.stores.ports import Cache, GitHost, Repository
 
 T = TypeVar("T")
 MEMORY_BYTES = 64 * 1024 * 1024
+LARGE = 64 * 1024
+"""Bytes; a file of more is read in another process, or whoever else asks would notice."""
 LEAST = 2_000
 """Bytes that even the smallest file counts for, since what is kept of it takes as many."""
 EMPTY = Manifest(entries={}, problems=())
@@ -174,7 +177,7 @@ class Manifests:
         try:
             data = repository.blob(blob, self._limits.bytes)
             size = len(data)
-            outcome = read(data, self._limits)
+            outcome = self._read(data)
         except ManifestRefusedError as refused:
             outcome = refused.problems
         except BlobTooLargeError as error:
@@ -182,6 +185,12 @@ class Manifests:
             outcome = (Problem("TOO_LARGE", message, None, None, None),)
         self._memory.put(blob, size, outcome)
         return outcome
+
+    def _read(self, data: bytes) -> Manifest | tuple[Problem, ...]:
+        if len(data) <= LARGE:
+            return read(data, self._limits)
+        stored = self._offload.apart(read_stored, data, self._limits)
+        return from_json(stored) if isinstance(stored, bytes) else stored
 
     def stands(self, path: str, at: ManifestAt) -> None:
         """Keep what a commit that was just written has, so that nobody looks again."""

@@ -8,15 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.registry.diff import changes, equal, fields
-from app.registry.manifest import Manifest, entry_from
+from app.registry.manifest import Manifest, entry_from, from_json, to_json
 from app.registry.model import ChangeKind, FieldChange, Project
 
 PROJECT = Project("p")
 BEFORE, AFTER = "1" * 40, "2" * 40
+NAMES = st.sampled_from("abc")
+ENTRIES = st.dictionaries(
+    st.sampled_from(["x", "y", "labels"]), st.sampled_from([0, 0.0, -0.0, False, None]), max_size=3
+).filter(lambda entry: entry.get("labels") is None)
 
 
 def manifest(**entries: dict[str, Any]) -> Manifest:
     return Manifest({name: entry_from(name, entry) for name, entry in entries.items()})
+
+
+def stored(one: Manifest) -> Manifest:
+    return from_json(to_json(one))
 
 
 def leaves(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[tuple[str, Any, Any]]:
@@ -51,6 +59,15 @@ def test_the_order_of_keys_and_entries_says_nothing() -> None:
     old = manifest(a={"x": 1, "y": 2}, b={})
     new = manifest(b={}, a={"y": 2, "x": 1})
     assert changes(PROJECT, (BEFORE, old), (AFTER, new)) == ()
+    assert changes(PROJECT, (BEFORE, stored(old)), (AFTER, stored(new))) == ()
+
+
+@given(st.dictionaries(NAMES, ENTRIES), st.dictionaries(NAMES, ENTRIES))
+def test_manifests_that_were_stored_differ_as_they_did_before(one: dict[str, Any], two: dict[str, Any]) -> None:
+    old, new = manifest(**one), manifest(**two)
+    expected = changes(PROJECT, (BEFORE, old), (AFTER, new))
+    for before, after in ((stored(old), stored(new)), (old, stored(new)), (stored(old), new)):
+        assert changes(PROJECT, (BEFORE, before), (AFTER, after)) == expected
 
 
 @pytest.mark.parametrize(

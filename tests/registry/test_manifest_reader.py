@@ -317,6 +317,8 @@ def test_values_that_no_entry_can_hold_are_refused(entry: dict[str, object], cod
 def test_a_manifest_survives_the_cache() -> None:
     manifest = read("a: {type: x, é: [1, 1.0, true, null]}\nb: 3\n".encode())
     assert from_json(to_json(manifest)) == manifest
+    assert to_json(from_json(to_json(manifest))) == to_json(manifest)
+    assert from_json(to_json(manifest)).entries["a"].type == "x"
 
 
 def test_bytes_that_are_not_a_stored_manifest_are_refused() -> None:

@@ -18,7 +18,9 @@ from app.registry.manifest.reader import parse as parse
 from app.registry.manifest.reader import read as read
 from app.registry.manifest.sketch import Sketch as Sketch
 from app.registry.manifest.sketch import Step as Step
+from app.registry.manifest.stored import Stored as Stored
 from app.registry.manifest.stored import from_json as from_json
+from app.registry.manifest.stored import read_stored as read_stored
 from app.registry.manifest.stored import to_json as to_json
 from app.registry.manifest.writer import Edit as Edit
 from app.registry.manifest.writer import Put as Put

@@ -105,7 +105,7 @@ class Problem:
     artifact: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """One entry. `entry` is all of it as JSON values in file order; `metadata` is what is not reserved."""
 
@@ -117,6 +117,12 @@ class Entry:
     object: ObjectPin | None
     metadata: Mapping[str, JSON]
     entry: Mapping[str, JSON]
+
+    def __eq__(self, other: Any) -> bool:  # noqa: PYI032 - `object` is a field here
+        """Whether both say the same: all else follows from the name and the values."""
+        return isinstance(other, Entry) and (self.name, self.entry) == (other.name, other.entry)
+
+    __hash__ = None  # type: ignore[assignment]  # its values have none
 
 
 @dataclass(frozen=True, slots=True)
