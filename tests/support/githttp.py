@@ -2,11 +2,13 @@
 
 import base64
 import os
+import socket
+import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,15 +35,24 @@ class Moods:
     sent_to: str = ""
     authorizations: list[str | None] = field(default_factory=list)
     connections: int = 0
+    sent: int = 0
+    before: Callable[[], object] | None = None
+    after: Callable[[], object] | None = None
 
 
 class GitHttp:
     """Serves the bare repositories below `root`."""
 
-    def __init__(self, root: Path, port: int = 0) -> None:
+    def __init__(self, root: Path, certificate: Path | None = None) -> None:
         self.root = root
         self.moods = Moods()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._stopped = False
+        self._scheme = "https" if certificate else "http"
+        self._server = _Server(("127.0.0.1", 0), self)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -51,16 +62,21 @@ class GitHttp:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def url(self, name: str) -> str:
         return f"{self.base}/{name}.git"
 
     def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
+        self._server.ended.set()
         self._server.shutdown()
         self._server.server_close()
         for connection in list(self._server.open):
-            connection.close()
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def requests(self) -> list[str]:
@@ -76,6 +92,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], owner: GitHttp) -> None:
         self.owner = owner
         self.open: set[Any] = set()
+        self.ended = threading.Event()
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -84,6 +101,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
     server: _Server
 
     def setup(self) -> None:
@@ -126,13 +145,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"who are you?")
             return
         pushes = self.command == "POST" and self.path.endswith("/git-receive-pack")
+        if pushes and moods.before is not None:
+            before, moods.before = moods.before, None
+            before()
         mood = moods.push.pop(0) if pushes and moods.push else moods.every
-        if mood == "die-before":
+        if mood == "late":
+            self._later(body)
+        if mood in {"late", "die-before"}:
+            self._done()
             self._die()
             return
         if self._misbehave(mood):
             return
         status, headers, content = self._backend(body)
+        self._done()
         if mood == "die-after":
             self._die()
         elif mood == "die-within":
@@ -148,6 +174,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(status, headers, content)
 
+    def _later(self, body: bytes) -> None:
+        """Have a push arrive when the look for it has begun and is done, and before it is sent again."""
+        moods = self.server.owner.moods
+        moods.before = lambda: self._backend(body)
+
+    def _done(self) -> None:
+        """What others do once a push was at work, before anybody is answered."""
+        moods = self.server.owner.moods
+        if moods.after is not None and self.path.endswith("/git-receive-pack"):
+            after, moods.after = moods.after, None
+            after()
+
     def _misbehave(self, mood: str) -> bool:
         if mood.isdigit():
             self._answer(int(mood), {}, b"no")
@@ -158,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif mood == "login":
             self._answer(200, {"Content-Type": "text/html"}, b"<html>Sign in")
         elif mood == "silent":
-            time.sleep(3600)
+            self.server.ended.wait()
         else:
             return False
         return True
@@ -203,6 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+        self.server.owner.moods.sent += len(content)
 
     def _die(self) -> None:
         self.close_connection = True
@@ -211,9 +250,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[GitHttp]:
-    """A server on a free port, stopped with the block."""
-    server = GitHttp(root)
+def serving(root: Path, certificate: Path | None = None) -> Iterator[GitHttp]:
+    """A server on a free port, stopped with the block; over TLS with a certificate and its key in one file."""
+    server = GitHttp(root, certificate)
     try:
         yield server
     finally:

@@ -4,14 +4,15 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from app.stores.errors import StoreError
 
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\Z")
-PATH = re.compile(r"/[^\x00-\x20\x7f?#]*[^\x00-\x20\x7f?#/]/?\Z")
+EXTRAS = re.compile(r"[\x00-\x20\x7f?#]")
+PATH = re.compile(r"/.*[^/]/?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Address:
         if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
             raise StoreError("Credentials do not belong in a repository's URL: put them into the credentials file.")
         host = parts.hostname or ""
-        if not HOST.match(host) or not PATH.match(parts.path) or _more(parts):
+        if not HOST.match(host) or not PATH.match(parts.path) or EXTRAS.search(url):
             raise StoreError("The URL of the repository is not one Git takes. Write https://host/path or ssh://…")
         if parts.username is not None and not USER.match(parts.username):
             raise StoreError("The user in the repository's URL is none ssh takes.")
@@ -66,7 +67,3 @@ class Address:
     def digest(self) -> str:
         """A file name for it."""
         return hashlib.sha256(str(self).encode()).hexdigest()[:40]
-
-
-def _more(parts: SplitResult) -> bool:
-    return bool(parts.query or parts.fragment)

@@ -106,7 +106,7 @@ class DiskObjects:
         if packed:
             self._write_pack(objects)
         else:
-            self._write_loose(objects)
+            self.write_loose((new.type_name, new.id.decode(), new.as_raw_string()) for new in objects)
 
     def _find(self, oid: str) -> Found | None:
         path = self.path / oid[:2] / oid[2:]
@@ -141,17 +141,17 @@ class DiskObjects:
             time.sleep(attempt * PATIENCE)
         raise RepositoryCorruptError(f"The packs of {self.path} keep disappearing. Is another process removing them?")
 
-    def _write_loose(self, objects: Sequence[ShaFile]) -> None:
+    def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]]) -> None:
+        """Store objects by kind, id and content, each by itself and in this order, durable on return."""
         folders = set()
-        for new in objects:
-            oid = new.id.decode()
+        for kind, oid, content in objects:
             folder = self.path / oid[:2]
             if folder not in folders and not folder.is_dir():
                 folder.mkdir(exist_ok=True)
                 folders.add(self.path)
             folders.add(folder)
             draft = folder / f"tmp_obj_{secrets.token_hex(6)}"
-            write_durably(draft, new.as_legacy_object(COMPRESSION), READ_ONLY)
+            write_durably(draft, zlib.compress(b"%s %d\0" % (kind, len(content)) + content, COMPRESSION), READ_ONLY)
             draft.replace(folder / oid[2:])
         for folder in folders:
             sync_folder(folder)

@@ -1,6 +1,7 @@
 """The road to a repository over HTTPS: connections stay open, nothing is waited for without an end."""
 
 import contextlib
+import ssl
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
@@ -23,7 +24,7 @@ PORTION = 1 << 16  # bytes read at once
 MOST_HOPS = 3
 CONNECTIONS = 8  # kept open a host
 REDIRECTS = {301, 302, 303, 307, 308}
-NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError)
+NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 USER_AGENT = default_user_agent_string()
 
 
@@ -48,13 +49,15 @@ class HttpsTransport:
             except NOT_SENT as error:
                 raise UnreachableError(f"{self._address} cannot be reached ({_why(error)}).") from error
             except (HTTPError, OSError) as error:
+                if isinstance(error, SSLError) and isinstance(error.__context__, ssl.SSLCertVerificationError):
+                    raise UnreachableError(f"{self._address} is not trusted ({error.__context__}).") from error
                 raise RemoteUnavailableError(f"{self._address} broke off ({_why(error)}).") from error
 
     def get(self, service: Service) -> urllib3.BaseHTTPResponse:
         """What a service says of itself, wherever the server sends us for it."""
         tail = f"/info/refs?service={service}"
         version = {"Git-Protocol": "version=2"} if service == "git-upload-pack" else {}
-        self._base, base = self._address, self._address
+        base = self._address
         for _ in range(MOST_HOPS):
             answer = self._request("GET", base, tail, None, version)
             if answer.status not in REDIRECTS:

@@ -11,6 +11,7 @@ import secrets
 import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from dulwich.object_format import SHA1
@@ -32,11 +33,15 @@ from app.stores.git.disk import (
 )
 from app.stores.git.objects import GARBLED
 
+DRAFT = "tmp_incoming_"
 HEADER_BYTES = 12
 SLICE = 1 << 13  # bytes inflated at once
 MOST_BYTES = 128 << 20  # of an object that is sent as a difference, or that others are made on
 MOST_OBJECTS = 2_000_000  # in one pack
 REMEMBERED = 64 << 20  # bytes of what differences are made on
+FEW = 100  # objects
+FEW_BYTES = 1 << 20  # in the pack, inflated; what is sent as differences may be larger
+ORDER = (b"blob", b"tree", b"commit", b"tag")
 TYPES = {kind: number for number, kind in KINDS.items()}
 
 
@@ -45,17 +50,15 @@ def receive(objects: DiskObjects, portions: Iterable[bytes]) -> None:
 
     Raises RemoteUnavailableError when it is none or holds more than is taken, OSError, and what `portions` raises.
     """
-    draft = objects.packs.folder / f"tmp_pack_{secrets.token_hex(6)}"
+    for left in objects.packs.folder.glob(f"{DRAFT}*"):
+        left.unlink()  # by whoever was killed: one process at a time fetches
+    draft = objects.packs.folder / f"{DRAFT}{secrets.token_hex(6)}"
     try:
         with draft.open("w+b") as file:
             for portion in portions:
                 file.write(portion)
             file.flush()
-            entries, checksum = _read(file.fileno(), objects)
-            os.fsync(file.fileno())
-        draft.chmod(READ_ONLY)
-        if entries:
-            objects.adopt(draft, entries, checksum)
+            _keep(file.fileno(), draft, objects)
     except GARBLED as error:
         if isinstance(error, OSError):
             raise
@@ -64,8 +67,8 @@ def receive(objects: DiskObjects, portions: Iterable[bytes]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _read(descriptor: int, objects: DiskObjects) -> tuple[list[Entry], bytes]:
-    """What the index of a pack is to hold, and its checksum, once it is complete. Raises one of GARBLED."""
+def _keep(descriptor: int, draft: Path, objects: DiskObjects) -> None:
+    """Put what is in an open pack in its place: few objects each by itself, or there would be ever more packs."""
     size = os.fstat(descriptor).st_size
     if size < HEADER_BYTES + CHECKSUM_BYTES:
         raise ValueError("it is too short")
@@ -73,14 +76,18 @@ def _read(descriptor: int, objects: DiskObjects) -> tuple[list[Entry], bytes]:
         end = size - CHECKSUM_BYTES
         if _digest(pack, end) != pack[end:]:
             raise ValueError("its checksum is wrong")
-        unpacking = _Unpacking(pack, objects)
-        entries = unpacking.entries(_records(pack, end))
-        bases = unpacking.bases
-        checksum = pack[end:]
+        unpacking = _Unpacking(pack, objects, _records(pack, end))
+        entries, bases, checksum = unpacking.entries(), unpacking.bases, pack[end:]
+        few = unpacking.few()
+    if few is not None:
+        objects.write_loose(few)
+        return
     if bases:
         more, checksum = _complete(descriptor, end, len(entries), bases)
         entries += more
-    return entries, checksum
+    os.fsync(descriptor)
+    draft.chmod(READ_ONLY)
+    objects.adopt(draft, entries, checksum)
 
 
 class _Record(NamedTuple):
@@ -136,37 +143,42 @@ def _record(pack: mmap.mmap, at: int) -> tuple[_Record, int]:
 class _Unpacking:
     """Finds the ids of what is stored as differences. `bases` are the objects from elsewhere they were made on."""
 
-    def __init__(self, pack: mmap.mmap, objects: DiskObjects) -> None:
+    def __init__(self, pack: mmap.mmap, objects: DiskObjects, records: list[_Record]) -> None:
         self.bases: dict[bytes, tuple[bytes, bytes]] = {}
         self._pack = pack
         self._objects = objects
-        self._records: dict[int, _Record] = {}
+        self._records = {record.at: record for record in records}
+        self._found: list[tuple[bytes, int, bytes]] = []  # kind, place and id of each
         self._made_on: dict[int, int | bytes] = {}
         self._recent: OrderedDict[int | bytes, bytes] = OrderedDict()
         self._held = 0
 
-    def entries(self, records: list[_Record]) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         """What the index is to hold."""
-        self._records = {record.at: record for record in records}
         waiting: dict[int | bytes, list[int]] = defaultdict(list)
-        for record in records:
+        for record in self._records.values():
             if record.kind is None:
                 waiting[record.base].append(record.at)
-        found = [(record.oid, record.at, record.crc) for record in records if record.kind]
-        for record in records:
+        for record in self._records.values():
             if record.kind:
-                found += self._above(record.at, record.oid, record.kind, waiting)
+                self._found.append((record.kind, record.at, record.oid))
+                self._resolve(record.at, record.oid, record.kind, waiting)
         for base in [base for base in waiting if isinstance(base, bytes)]:
             if base in waiting and (kind := self._fetch(base)):
-                found += self._above(base, base, kind, waiting)
+                self._resolve(base, base, kind, waiting)
         if waiting:
             raise ValueError("it holds a difference to what is not there")
-        return found
+        return [(oid, at, self._records[at].crc) for _, at, oid in self._found]
 
-    def _above(
-        self, base: int | bytes, oid: bytes, kind: bytes, waiting: dict[int | bytes, list[int]]
-    ) -> Iterable[Entry]:
-        """What is made on one object, and on what comes out, and so on."""
+    def few(self) -> list[tuple[bytes, str, bytes]] | None:
+        """Kind, id and content of each, what leads to others after them; None when they are many."""
+        if len(self._records) > FEW or sum(record.size for record in self._records.values()) > FEW_BYTES:
+            return None
+        ordered = sorted(self._found, key=lambda found: (ORDER.index(found[0]), -found[1]))
+        return [(kind, oid.hex(), self._content(at)) for kind, at, oid in ordered]
+
+    def _resolve(self, base: int | bytes, oid: bytes, kind: bytes, waiting: dict[int | bytes, list[int]]) -> None:
+        """Find what is made on one object, and on what comes out, and so on."""
         known = [(base, oid)]
         while known:
             base, oid = known.pop()
@@ -174,7 +186,7 @@ class _Unpacking:
                 self._made_on[at] = base
                 content = self._content(at)
                 made = hashlib.sha1(b"%s %d\0" % (kind, len(content)) + content, usedforsecurity=False).digest()
-                yield made, at, self._records[at].crc
+                self._found.append((kind, at, made))
                 known.append((at, made))
 
     def _content(self, key: int | bytes) -> bytes:
@@ -185,7 +197,7 @@ class _Unpacking:
                 content = self.bases[key][1]
                 break
             if self._records[key].kind:
-                content = self._inflated(key)
+                content = self._remember(key, self._inflated(key))
                 break
             steps.append(key)
             key = self._made_on[key]
@@ -193,15 +205,15 @@ class _Unpacking:
             delta = self._inflated(at)
             if varint(delta, varint(delta, 0)[1])[0] > MOST_BYTES:
                 raise ValueError(f"it holds an object of more than {MOST_BYTES} bytes as a difference")
-            content = b"".join(apply_delta(content, delta))
-            self._remember(at, content)
+            content = self._remember(at, b"".join(apply_delta(content, delta)))
         return content
 
-    def _remember(self, at: int, content: bytes) -> None:
+    def _remember(self, at: int, content: bytes) -> bytes:
         self._recent[at] = content
         self._held += len(content)
         while self._held > REMEMBERED:
             self._held -= len(self._recent.popitem(last=False)[1])
+        return content
 
     def _inflated(self, at: int) -> bytes:
         record, parts = self._records[at], list[bytes]()

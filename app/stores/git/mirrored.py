@@ -37,6 +37,8 @@ from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
 EMPTY_PACK, _ = packed_bytes(())
 LOOK_EVERY = 0.25  # seconds
 LONGEST_PAUSE = 10.0  # seconds between looks at a remote that does not answer
+GLANCE = 2.0  # seconds a reader waits for the looks of others
+CURE_EVERY = 60.0  # seconds
 MOST_PUSHED_ON = 1000  # commits that others may have put on ours until we look
 Answer = TypeVar("Answer")
 log = logging.getLogger("ml_registry.git")
@@ -91,7 +93,7 @@ class MirroredRepository:
     def write_commits(self, branch: str, expected: str | None, commits: Sequence[NewCommit]) -> tuple[str, ...]:
         """See Repository.write_commits. Objects that are not taken stay in the copy, where nothing leads to them."""
         self._stand(branch, expected)
-        ids, new = objects.build(self._mirror.objects, expected, commits)
+        ids, new = self._watching(lambda: objects.build(self._mirror.objects, expected, commits))
         if ids:
             self._mirror.objects.write(new, packed=len(ids) >= PACK_FROM)
             self._push(branch, expected, ids[-1], packed_bytes(new)[0])
@@ -124,7 +126,7 @@ class MirroredRepository:
 
     def _begin(self) -> None:
         if not self._mirror.there():
-            self._looks.look(time.monotonic())
+            self._looks.begin()
 
     def _watching(self, read: Callable[[], Answer]) -> Answer:
         """What is read; a copy in which something is garbled is made again at the next look."""
@@ -143,8 +145,14 @@ class MirroredRepository:
                 raise missing(f"There is no {oid} in this repository.") from None
         try:
             return self._watching(read)
-        except RepositoryNotFoundError as error:
+        except (missing, RepositoryNotFoundError) as error:
+            if missing is BlobNotFoundError or self._leads_to(oid):
+                self._looks.doubt()
             raise missing(f"There is no {oid} in this repository.") from error
+
+    def _leads_to(self, oid: str) -> bool:
+        """Whether a branch here is at a commit. A blob's id is known from a tree only, which leads to it."""
+        return self._mirror.there() and oid in self._copy.refs().heads.values()
 
     def _stand(self, branch: str, expected: str | None) -> None:
         """Have a branch where it is expected, looking once. Raises RefMovedError, RefConflictError."""
@@ -210,6 +218,7 @@ class _Looks:
         self._began = float("-inf")  # when the last look began
         self._failed: StoreError | None = None  # why it was no success
         self._doubted = False
+        self._cured = float("-inf")  # when the mirror was last made anew because of a doubt
         self._pause = LOOK_EVERY
         self._rests_until = float("-inf")
 
@@ -224,7 +233,9 @@ class _Looks:
             self._began, self._failed = time.monotonic(), None
             try:
                 self._mirror.follow(afresh=self._doubted)
-                self._doubted, self._pause = False, LOOK_EVERY
+                if self._doubted:
+                    self._doubted, self._cured = False, time.monotonic()
+                self._pause = LOOK_EVERY
             except StoreError as error:
                 self._failed = error
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
@@ -232,10 +243,19 @@ class _Looks:
             finally:
                 self._rests_until = time.monotonic() + self._pause
 
+    def begin(self) -> None:
+        """Look for the first time; soon after a failure nobody is asked, and it is the answer again."""
+        failed = self._failed
+        if failed is not None and self._rests_until > time.monotonic():
+            raise failed.with_traceback(None)
+        self.look(time.monotonic())
+
     def glance(self) -> bool:
         """Look for something a reader misses, but not often; whether it may be here now."""
         asked = time.monotonic()
-        with self._glances:
+        if not self._glances.acquire(timeout=GLANCE):
+            return False
+        try:
             rest = self._rests_until - time.monotonic()
             if rest > LOOK_EVERY:
                 return False
@@ -246,11 +266,14 @@ class _Looks:
             except StoreError as error:
                 log.info("what a reader misses could not be looked for: %s", error)
                 return False
+        finally:
+            self._glances.release()
         return True
 
     def doubt(self) -> None:
-        """Have the next look make the mirror anew."""
-        self._doubted = True
+        """Have the next look make the mirror anew; not again and again, for the remote itself may be broken."""
+        if time.monotonic() - self._cured > CURE_EVERY:
+            self._doubted = True
 
 
 class Mirrors:

@@ -22,7 +22,7 @@ from app.stores.git.transport import Reader, Service, Talk, Transport, Unreachab
 FETCH: Service = "git-upload-pack"
 PUSH: Service = "git-receive-pack"
 NOTHING = "0" * 40
-MOST_LISTED = 64 << 20  # bytes of refs
+MOST_LISTED = 16 << 20  # bytes of refs
 MOST_PACKED = 4 << 30  # bytes of objects
 MOST_REPORTED = 1 << 20  # bytes of what a server says of a push
 LONGEST_REASON = 4000  # characters
@@ -108,7 +108,7 @@ class Remote:
     def _greeting(self, talk: Talk, service: Service) -> Greeting:
         known = self._known.get(service)
         if known is None or talk.greets or (service == FETCH and known.version == 0):
-            known = self._known[service] = _greeting(talk.greeting(MOST_LISTED), service)
+            known = self._known[service] = _greeting(talk.greeting(MOST_LISTED), service, named=not talk.greets)
             if object_format(set(known.capabilities)) not in {None, "sha1"}:
                 raise RemoteUnavailableError(f"{self._name} names its objects by sha-256, which is not read here.")
         return known
@@ -169,16 +169,19 @@ def readable(words: bytes) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _greeting(answer: Reader, service: Service) -> Greeting:
+def _greeting(answer: Reader, service: Service, *, named: bool) -> Greeting:
+    """What a service says of itself; over HTTP it is `named`, so that no other page passes for an empty repository."""
     protocol = Protocol(answer.read, _mute)
     first = _line(protocol)
     if first == f"# service={service}".encode():
         protocol.read_pkt_line()
-        first = _line(protocol)
+        first, named = _line(protocol), False
     if first == b"version 2":
         return Greeting(2, frozenset(line.rstrip(b"\n") for line in protocol.read_pkt_seq()), Listing({}, None))
-    if first.startswith(b"ERR "):
+    if named or first.startswith(b"ERR "):
         raise GitProtocolError(_error(first))
+    if not first:
+        return Greeting(0, frozenset(), Listing({}, None))  # an empty repository
     head, spoken = extract_capabilities(first)
     lines = [head, *protocol.read_pkt_seq()]
     return Greeting(0, frozenset(spoken), _listing(lines, spoken))

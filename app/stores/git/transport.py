@@ -31,19 +31,17 @@ class Reader:
         self._pull = pull
         self._left = most
         self._held = b""
+        self._at = 0
 
     def read(self, size: int) -> bytes:
         """Exactly so many bytes, fewer only at the end. Raises GitProtocolError when there are too many."""
-        parts, have = [self._held], len(self._held)
-        while have < size and (more := self._pull()):
+        while len(self._held) - self._at < size and (more := self._pull()):
             self._left -= len(more)
             if self._left < 0:
                 raise GitProtocolError("the answer is longer than what is taken")
-            parts.append(more)
-            have += len(more)
-        whole = b"".join(parts)
-        self._held = whole[size:]
-        return whole[:size]
+            self._held, self._at = self._held[self._at :] + more, 0
+        start, self._at = self._at, min(self._at + size, len(self._held))
+        return self._held[start : self._at]
 
 
 class Talk(Protocol):

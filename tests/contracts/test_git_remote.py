@@ -1,0 +1,580 @@
+"""What a repository that lies elsewhere does beyond the port: one sentence each, against stock git."""
+
+import base64
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.stores.errors import (
+    CommitNotFoundError,
+    RefConflictError,
+    RefMovedError,
+    RemoteRefusedError,
+    RepositoryCorruptError,
+    RepositoryNotFoundError,
+    StoreError,
+)
+from app.stores.git.address import Address
+from app.stores.git.credentials import Credentials
+from app.stores.git.hosted import HostedGit
+from app.stores.git.mirrored import MirroredRepository, Mirrors
+from app.stores.ports import NewCommit, Signature
+from tests.support.git import clone, git, push_file
+from tests.support.githttp import GitHttp, bare, serving
+from tests.support.sshd import SSHD, sshd
+
+WHO = Signature("Ada", "ada@example.org", datetime(2026, 5, 4, tzinfo=UTC))
+SECRET = "t0p-s3cret"
+
+
+def new(text: str) -> NewCommit:
+    return NewCommit({"artifacts.yml": text.encode()}, f"{text}\n", WHO, WHO)
+
+
+@dataclass
+class World:
+    """A remote with one commit, a person's clone of it, and two replicas of the registry that follow it."""
+
+    server: GitHttp
+    origin: Path
+    person: Path
+    root: Path
+
+    def replica(self, name: str, credentials: Path | None = None) -> MirroredRepository:
+        return Mirrors(self.root / name, Credentials(credentials)).at(self.server.url("ranker"))
+
+    def mirror(self, name: str) -> Path:
+        (path,) = (self.root / name).glob("*.git")
+        return path
+
+    def tip(self, branch: str = "main") -> str:
+        return git("rev-parse", branch, at=self.origin)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    origin = bare(tmp_path / "origin", "ranker")
+    person = clone(origin, tmp_path / "person")
+    push_file(person, "artifacts.yml", b"a: 1\n")
+    with serving(tmp_path / "origin") as server:
+        yield World(server, origin, person, tmp_path)
+
+
+# ── Following ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mirror_that_was_never_fetched_is_fetched_when_its_refs_are_read(world: World) -> None:
+    repo = world.replica("one")
+    assert world.server.requests() == []
+    assert repo.refs().heads == {"main": world.tip()}
+
+
+def test_a_fetch_with_nothing_new_is_one_request_on_the_same_connection(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    world.server.requests()
+    repo.fetch()
+    assert world.server.requests() == ["POST /ranker.git/git-upload-pack"]
+    assert world.server.moods.connections == 1
+
+
+def test_a_fetch_brings_only_what_is_new(world: World) -> None:
+    (world.person / "big.bin").write_bytes(bytes(range(256)) * 2000 + os.urandom(300_000))
+    git("add", ".", at=world.person)
+    push_file(world.person, "artifacts.yml", b"a: 2\n")
+    repo = world.replica("one")
+    repo.fetch()
+    oid = push_file(world.person, "artifacts.yml", b"a: 3\n")
+    world.server.moods.sent = 0
+    repo.fetch()
+    assert world.server.moods.sent < 5000
+    assert repo.head("main") == oid
+    assert repo.file(oid, "big.bin") is not None
+    git("fsck", "--full", at=world.mirror("one"))
+
+
+def test_branches_and_tags_follow_also_where_one_takes_the_place_of_anothers_folder(world: World) -> None:
+    repo = world.replica("one")
+    for made, deleted in (("a", None), ("a/b", "a"), ("a/b/c", "a/b"), ("a", "a/b/c")):
+        if deleted:
+            git("push", "--quiet", "origin", f":refs/heads/{deleted}", f":refs/tags/{deleted}", at=world.person)
+        git("push", "--quiet", "origin", f"main:refs/heads/{made}", f"main:refs/tags/{made}", at=world.person)
+        repo.fetch()
+        assert repo.refs().heads == {"main": world.tip(), made: world.tip()}
+        assert repo.refs().tags == {made: world.tip()}
+
+
+def test_other_refs_stay_where_they_are(world: World) -> None:
+    for ref in ("refs/merge-requests/1/head", "refs/pull/1/head", "refs/notes/x"):
+        git("update-ref", ref, world.tip(), at=world.origin)
+    repo = world.replica("one")
+    repo.fetch()
+    assert git("for-each-ref", "--format=%(refname)", at=world.mirror("one")) == "refs/heads/main"
+
+
+def test_a_renamed_default_branch_is_followed(world: World) -> None:
+    repo = world.replica("one")
+    assert repo.refs().default == "main"
+    git("branch", "-m", "main", "trunk", at=world.origin)
+    repo.fetch()
+    assert repo.refs().default == "trunk"
+    assert repo.refs().heads == {"trunk": world.tip("trunk")}
+
+
+@pytest.mark.parametrize("protocols", ["2", "0"])
+def test_a_head_that_names_no_branch_leaves_the_last_known_or_a_usual_one(world: World, protocols: str) -> None:
+    world.server.moods.protocols = protocols
+    for branch in ("z", "master", "b"):
+        git("branch", branch, "main", at=world.origin)
+    repo = world.replica("one")
+    git("symbolic-ref", "HEAD", "refs/heads/z", at=world.origin)
+    repo.fetch()
+    git("symbolic-ref", "HEAD", "refs/heads/gone", at=world.origin)
+    repo.fetch()
+    assert repo.refs().default == "z"
+    assert world.replica("two").refs().default == "main"
+    git("update-ref", "-d", "refs/heads/main", at=world.origin)
+    assert world.replica("three").refs().default == "master"
+    git("update-ref", "-d", "refs/heads/master", at=world.origin)
+    assert world.replica("four").refs().default == "b"
+
+
+@pytest.mark.parametrize("protocols", ["2", "0"])
+def test_an_empty_repository_is_followed_until_it_has_a_first_commit(world: World, protocols: str) -> None:
+    world.server.moods.protocols = protocols
+    bare(world.root / "origin", "empty")
+    repo = Mirrors(world.root / "one", Credentials(None)).at(world.server.url("empty"))
+    assert (repo.refs().default, repo.refs().heads) == ("main", {})
+    (oid,) = repo.write_commits("main", None, [new("first")])
+    assert git("rev-parse", "main", at=world.root / "origin/empty.git") == oid
+    assert repo.refs().heads == {"main": oid}
+
+
+def test_a_server_that_knows_no_protocol_2_is_followed_and_pushed_to(world: World) -> None:
+    world.server.moods.protocols = "0"
+    repo = world.replica("one")
+    repo.fetch()
+    oid = push_file(world.person, "artifacts.yml", b"a: 2\n")
+    repo.fetch()
+    (ours,) = repo.write_commits("main", oid, [new("b")])
+    assert world.tip() == ours
+    git("fsck", "--full", at=world.mirror("one"))
+
+
+def test_a_forced_push_is_followed_and_so_is_a_branch_deleted_and_made_again(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    git("checkout", "--quiet", "--orphan", "new", at=world.person)
+    git("commit", "--quiet", "-m", "From the beginning", at=world.person)
+    git("push", "--quiet", "--force", "origin", "new:main", at=world.person)
+    repo.fetch()
+    assert repo.head("main") == world.tip()
+    git("update-ref", "-d", "refs/heads/main", at=world.origin)
+    repo.fetch()
+    assert repo.head("main") is None
+    push_file(world.person, "artifacts.yml", b"c: 1\n")
+    repo.fetch()
+    assert repo.head("main") == world.tip()
+
+
+def test_two_projects_on_one_url_share_a_mirror(world: World) -> None:
+    mirrors = Mirrors(world.root / "mirrors", Credentials(None))
+    host = HostedGit(world.root / "git", mirrors)
+    host.place(dict.fromkeys(("a", "b"), world.server.url("ranker")))
+    assert host.repository("a") is host.repository("b") is mirrors.at(world.server.url("ranker"))
+    with pytest.raises(RepositoryNotFoundError):
+        host.repository("c")
+
+
+def test_readers_who_wait_share_one_look(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    world.server.requests()
+    world.server.moods.slow = 0.3
+    threads = [threading.Thread(target=repo.fetch) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(world.server.requests()) <= 2
+
+
+def test_nothing_is_asked_when_a_look_began_after_the_moment_named(world: World) -> None:
+    repo, before = world.replica("one"), time.monotonic()
+    repo.fetch()
+    world.server.requests()
+    repo.fetch(before)
+    assert world.server.requests() == []
+    repo.fetch(time.monotonic())
+    assert len(world.server.requests()) == 1
+
+
+# ── Reading what another replica wrote ───────────────────────────────────────────────────────
+
+
+def test_a_commit_another_replica_has_pushed_is_found_at_once(world: World) -> None:
+    one, two = world.replica("one"), world.replica("two")
+    two.fetch()
+    for number in range(5):
+        (oid,) = one.write_commits("main", one.head("main"), [new(f"{number}")])
+        assert two.commit(oid).message == f"{number}\n"
+        found = two.file(oid, "artifacts.yml")
+        assert found
+        assert two.blob(found.oid, 100) == f"{number}".encode()
+        (later,) = one.write_commits("main", oid, [new(f"more {number}")])
+        assert later in [commit for part in two.trace("artifacts.yml", later, (), ()) for commit in part.oids]
+
+
+def test_many_readers_of_what_is_nowhere_cause_few_looks(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    world.server.requests()
+    begun = time.monotonic()
+
+    def read(number: int) -> None:
+        with pytest.raises(CommitNotFoundError):
+            repo.commit(f"{number:040x}")
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(world.server.requests()) <= (time.monotonic() - begun) / 0.25 + 1
+
+
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_push_is_one_request_whatever_number_of_commits_it_brings(world: World) -> None:
+    repo = world.replica("one")
+    repo.write_commits("main", repo.head("main"), [new("first")])
+    world.server.requests()
+    ids = repo.write_commits("main", repo.head("main"), [new(f"{number}") for number in range(32)])
+    assert world.server.requests() == ["POST /ranker.git/git-receive-pack"]
+    assert world.tip() == ids[-1] == repo.head("main")
+    git("fsck", "--full", at=world.origin)
+    git("fsck", "--full", at=world.mirror("one"))
+
+
+def test_a_lost_race_leaves_the_mirror_up_to_date(world: World) -> None:
+    repo = world.replica("one")
+    start = repo.head("main")
+    oid = push_file(world.person, "artifacts.yml", b"by: hand\n")
+    with pytest.raises(RefMovedError):
+        repo.write_commits("main", start, [new("late")])
+    assert repo.head("main") == oid == world.tip()
+    with pytest.raises(RefMovedError):
+        repo.delete_branch("main", str(start))
+    git("branch", "topic", "main", at=world.origin)
+    with pytest.raises(RefConflictError):
+        repo.create_branch("topic", oid)
+    with pytest.raises(RefConflictError):
+        repo.create_branch("topic/x", oid)
+
+
+def test_a_mirror_that_is_behind_looks_before_it_says_that_a_branch_moved(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    oid = push_file(world.person, "artifacts.yml", b"by: hand\n")
+    (ours,) = repo.write_commits("main", oid, [new("after")])
+    assert world.tip() == ours
+
+
+def test_writers_in_two_processes_lose_nothing_and_write_nothing_twice(world: World) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, world.root / name, world.server.url("ranker"), name],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    written = [line for process in processes for line in process.communicate(timeout=60)[0].split()]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(written) == 40
+    messages = git("log", "--format=%s", "main", at=world.origin).splitlines()
+    assert sorted(messages) == sorted([*written, "By hand"])
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from app.stores.errors import RefMovedError
+from app.stores.git.credentials import Credentials
+from app.stores.git.mirrored import Mirrors
+from app.stores.ports import NewCommit, Signature
+root, url, name = sys.argv[1:]
+repo = Mirrors(Path(root), Credentials(None)).at(url)
+for number in range(20):
+    while True:
+        who = Signature(name, "x@y", datetime.now(UTC))
+        try:
+            new = NewCommit({name: b"%d" % number}, f"{name}-{number}", who, who)
+            repo.write_commits("main", repo.head("main"), [new])
+        except RefMovedError:
+            continue
+        print(f"{name}-{number}")
+        break
+"""
+
+
+def test_processes_that_share_a_mirror_lose_nothing(world: World) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, world.root / "shared", world.server.url("ranker"), name],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    written = [line for process in processes for line in process.communicate(timeout=60)[0].split()]
+    assert sorted(git("log", "--format=%s", "main", at=world.origin).splitlines()) == sorted([*written, "By hand"])
+    assert git("rev-parse", "main", at=world.mirror("shared")) == world.tip()
+
+
+# ── Mirrors come to harm ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_mirror_deleted_while_the_process_runs_is_made_again(world: World) -> None:
+    repo = world.replica("one")
+    oid = repo.head("main")
+    shutil.rmtree(world.mirror("one"))
+    assert repo.head("main") == oid
+    shutil.rmtree(world.mirror("one"))
+    assert repo.commit(str(oid)).oid == oid
+    shutil.rmtree(world.mirror("one"))
+    (ours,) = repo.write_commits("main", oid, [new("on")])
+    assert world.tip() == ours == repo.head("main")
+
+
+@pytest.mark.parametrize("harm", ["garbled ref", "garbled packed refs", "no HEAD", "HEAD of nothing"])
+def test_a_mirror_whose_refs_are_garbled_is_made_again_by_the_next_look(world: World, harm: str) -> None:
+    repo = world.replica("one")
+    oid = repo.head("main")
+    mirror = world.mirror("one")
+    if harm == "garbled ref":
+        (mirror / "refs/heads/main").write_text("nonsense\n")
+    elif harm == "garbled packed refs":
+        (mirror / "packed-refs").write_text("nonsense\n")
+    elif harm == "no HEAD":
+        (mirror / "HEAD").unlink()
+    else:
+        (mirror / "HEAD").write_text("nonsense\n")
+    repo.fetch()
+    assert repo.refs().heads == {"main": oid}
+    git("fsck", "--full", at=mirror)
+
+
+@pytest.mark.parametrize("harm", ["bytes", "objects", "blob"])
+def test_a_mirror_whose_objects_are_damaged_is_made_again_once_somebody_noticed(world: World, harm: str) -> None:
+    repo = world.replica("one")
+    oid = str(repo.head("main"))
+    mirror = world.mirror("one")
+    found = repo.file(oid, "artifacts.yml")
+    assert found
+    if harm == "objects":
+        shutil.rmtree(mirror / "objects")
+        (mirror / "objects/pack").mkdir(parents=True)
+    elif harm == "blob":
+        (mirror / "objects" / found.oid[:2] / found.oid[2:]).unlink()
+    else:
+        for path in (mirror / "objects").glob("??/*"):
+            path.chmod(0o644)
+            path.write_bytes(b"nonsense")
+    with pytest.raises((RepositoryCorruptError, StoreError)):
+        repo.blob(repo.file(oid, "artifacts.yml").oid, 100)  # type: ignore[union-attr]
+    repo.fetch()
+    assert repo.blob(found.oid, 100) == b"a: 1\n"
+    git("fsck", "--full", at=mirror)
+
+
+def test_a_repository_that_is_gone_is_said_to_be_gone_and_comes_back(world: World) -> None:
+    repo = world.replica("one")
+    oid = repo.head("main")
+    world.origin.rename(world.root / "away")
+    with pytest.raises(RepositoryNotFoundError, match="has no repository"):
+        repo.fetch()
+    with pytest.raises(RepositoryNotFoundError):
+        repo.write_commits("main", oid, [new("x")])
+    assert repo.refs().heads == {"main": oid}
+    (world.root / "away").rename(world.origin)
+    repo.fetch()
+    (ours,) = repo.write_commits("main", oid, [new("y")])
+    assert world.tip() == ours
+
+
+# ── Who we are ───────────────────────────────────────────────────────────────────────────────
+
+
+def credentials(at: Path, *lines: str) -> Path:
+    at.write_text("".join(f"{line}\n" for line in lines))
+    return at
+
+
+def test_credentials_are_sent_and_read_again_when_they_change(world: World) -> None:
+    world.server.moods.password = SECRET
+    file = credentials(world.root / "credentials", f"http://ada:wrong@127.0.0.1:{world.server.port}")
+    repo = world.replica("one", file)
+    with pytest.raises(RemoteRefusedError, match="credentials file") as refusal:
+        repo.refs()
+    assert "127.0.0.1" in str(refusal.value)
+    time.sleep(0.6)  # soon after a failure nobody is asked
+    credentials(file, "# ours", "", f"http://ada:{SECRET}@127.0.0.1:{world.server.port}")
+    assert repo.refs().heads == {"main": world.tip()}
+    repo.write_commits("main", world.tip(), [new("x")])
+
+
+def test_credentials_are_decoded_as_git_decodes_them(tmp_path: Path) -> None:
+    address = Address.parse("https://git.example.org/x.git")
+    file = credentials(
+        tmp_path / "c", "nonsense", "https://a%40b:p%2Fw%3A@git.example.org", "https://c:d@git.example.org"
+    )
+    assert Credentials(file).authorization(address) == "Basic " + base64.b64encode(b"a@b:p/w:").decode()
+    assert Credentials(file).authorization(Address.parse("https://git.example.org:8443/x.git")) is None
+    assert Credentials(None).authorization(address) is None
+
+
+def test_a_missing_credentials_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be read"):
+        Credentials(tmp_path / "none").authorization(Address.parse("https://git.example.org/x.git"))
+
+
+def test_a_secret_is_in_no_log_no_message_and_no_file(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.server.moods.password = SECRET
+    file = credentials(world.root / "credentials", f"http://ada:{SECRET}@127.0.0.1:{world.server.port}", f"x {SECRET}")
+    repo = world.replica("one", file)
+    repo.refs()
+    repo.write_commits("main", world.tip(), [new("x")])
+    said = []
+    for mood in ("500", "garbage", "login", "die-before", "403"):
+        world.server.moods.every = mood
+        with pytest.raises(StoreError) as refusal:
+            repo.fetch()
+        said.append(str(refusal.value))
+    assert SECRET not in caplog.text + "".join(said)
+    assert not any(SECRET.encode() in path.read_bytes() for path in world.mirror("one").rglob("*") if path.is_file())
+
+
+def test_credentials_do_not_follow_to_another_host(world: World) -> None:
+    file = credentials(
+        world.root / "credentials",
+        f"http://ada:{SECRET}@127.0.0.1:{world.server.port}",
+        f"http://ada:{SECRET}@localhost:{world.server.port}",
+    )
+    with serving(world.root / "origin") as other:
+        world.server.moods.sent_to = other.base
+        repo = world.replica("one", file)
+        repo.fetch()
+        assert repo.head("main") == world.tip()
+        (oid,) = repo.write_commits("main", repo.head("main"), [new("x")])
+        assert world.tip() == oid
+        assert set(other.moods.authorizations) == {None}
+        assert None not in world.server.moods.authorizations
+
+
+@pytest.mark.parametrize("target", ["ftp://example.org", "http://example.org", "//", "file:///etc"])
+def test_a_redirect_to_where_we_do_not_go_is_not_followed(world: World, target: str) -> None:
+    world.server.moods.sent_to = target
+    with pytest.raises(StoreError):
+        world.replica("one").fetch()
+
+
+def test_plain_http_is_for_this_machine_and_for_hosts_that_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Use https://"):
+        Mirrors(tmp_path, Credentials(None)).at("http://git.example.org/x.git")
+    file = credentials(tmp_path / "c", "http://git.example.org")
+    Mirrors(tmp_path, Credentials(file)).at("http://git.example.org/x.git")
+    for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
+        Mirrors(tmp_path, Credentials(None)).at(f"http://{host}/x.git")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "git@example.org:x.git",
+        "file:///etc",
+        "ext::sh -c id",
+        "/srv/x.git",
+        "https://",
+        "https://example.org",
+        "https://example.org/",
+        "https://ada:secret@example.org/x.git",
+        "https://ada@example.org/x.git",
+        "https://example.org/x.git?a=b",
+        "https://example.org/x.git#main",
+        "https://example.org/x y.git",
+        "https://example.org/x\n.git",
+        "https://example.org:99999/x.git",
+        "https://exa mple.org/x.git",
+        "ssh://-oProxyCommand=id/x.git",
+        "ssh://-oProxyCommand=id@example.org/x.git",
+        "ssh://ada:secret@example.org/x.git",
+        "ssh://example.org",
+        "ssh://[::1/x.git",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_being_repeated(tmp_path: Path, url: str) -> None:
+    with pytest.raises(StoreError) as refusal:
+        Mirrors(tmp_path, Credentials(None)).at(url)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("HTTPS://Example.ORG:443/a/b.git/", "https://example.org/a/b.git"),
+        ("ssh://git@example.org/~ada/x", "ssh://git@example.org/~ada/x"),
+        ("ssh://example.org:2222/x.git", "ssh://example.org:2222/x.git"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443/x"),
+    ],
+)
+def test_a_url_is_read_as_git_reads_it(url: str, shown: str) -> None:
+    assert str(Address.parse(url)) == shown
+
+
+# ── SSH ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SSHD is None, reason="there is no sshd here")
+def test_over_ssh_a_server_without_protocol_2_is_followed_and_pushed_to(world: World) -> None:
+    with sshd(world.root / "sshd", accepts="NOTHING") as daemon:
+        mirrors = Mirrors(world.root / "m", Credentials(None), ssh_key=daemon.key, known_hosts=daemon.known_hosts)
+        repo = mirrors.at(daemon.url(world.origin))
+        repo.fetch()
+        oid = push_file(world.person, "artifacts.yml", b"a: 2\n")
+        repo.fetch()
+        (ours,) = repo.write_commits("main", oid, [new("b")])
+        assert world.tip() == ours
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SSHD is None, reason="there is no sshd here")
+def test_over_ssh_each_refusal_says_what_to_look_at(world: World) -> None:
+    with sshd(world.root / "sshd") as daemon, sshd(world.root / "other") as other:
+
+        def at(url: str, key: Path = daemon.key, known: Path = daemon.known_hosts) -> MirroredRepository:
+            return Mirrors(world.root / "m", Credentials(None), ssh_key=key, known_hosts=known).at(url)
+
+        with pytest.raises(RepositoryNotFoundError):
+            at(daemon.url(world.root / "it's not there.git".replace(" ", "-"))).fetch()
+        with pytest.raises(RemoteRefusedError, match="key"):
+            at(daemon.url(world.origin), key=other.key).fetch()
+        with pytest.raises(StoreError, match="Host key"):
+            at(daemon.url(world.origin), known=other.known_hosts).fetch()
+    with pytest.raises(StoreError, match="cannot be reached"):
+        at(daemon.url(world.origin)).fetch()
