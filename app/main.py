@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from app import demo
 from app.http import explorer
 from app.http.engine import Engine
+from app.http.git import git_routes
 from app.http.graphql import Edge
 from app.http.hooks import hook_routes
 from app.http.objects import object_routes
@@ -68,13 +69,16 @@ def _lifespan(
         async with connect(_places(settings)) as stores:
             hosting = settings.catalog_url is None
             registry = Registry(
-                Stores(stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue, hosting),
+                Stores(
+                    stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue, hosting, stores.service
+                ),
                 stores.secret,
                 max_changes=limits.commit_changes,
                 max_size=limits.file_size,
                 remote_seconds=settings.remote_seconds,
+                strict_pushes=settings.strict_pushes,
             )
-            app.router.routes.extend(object_routes(stores.objects))
+            app.router.routes.extend([*object_routes(stores.objects), *git_routes(stores.service)])
             app.state.registry = registry
             await registry.start()
             if with_demo and not registry.catalogue.projects:

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     hook_secret: SecretStr | None = Field(
         None, min_length=16, description="What webhooks of every Git host are signed with; none are taken if unset."
     )
+    strict_pushes: bool = Field(
+        default=False, description="Whether a push that leaves a manifest with problems is declined."
+    )
     sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")
     remote_seconds: float = Field(
         30.0, gt=0, description="Seconds, a fifth more or less, between two looks at a repository that lies elsewhere."

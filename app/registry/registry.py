@@ -20,13 +20,14 @@ from app.registry.model import Actor, Project
 from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.publishing import Publisher
+from app.registry.pushes import Pushes
 from app.registry.remotes import Schedule, at_any_of, unreachable
 from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
 from app.stores.errors import StoreError
-from app.stores.ports import Cache, GitHost, ObjectStore, Queue, Repository
+from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
 
 LOOKING = 4
 STARTING_SECONDS = 10.0
@@ -46,16 +47,26 @@ class Stores:
     queue: Queue | None = None
     hosting: bool = True
     """Whether repositories may lie here; not so where servers have nothing in common but what lies elsewhere."""
+    service: GitService | None = None
+    """What Git clients are served with, if they are."""
 
 
 class Registry:
     """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes.
 
-    What lies elsewhere is looked at every `remote_seconds`, more or less.
+    What lies elsewhere is looked at every `remote_seconds`, more or less. With `strict_pushes`, no push may leave a
+    manifest with problems.
     """
 
     def __init__(
-        self, stores: Stores, secret: bytes, *, max_changes: int, max_size: int, remote_seconds: float = 30.0
+        self,
+        stores: Stores,
+        secret: bytes,
+        *,
+        max_changes: int,
+        max_size: int,
+        remote_seconds: float = 30.0,
+        strict_pushes: bool = False,
     ) -> None:
         self._stores = stores
         self._schedule = Schedule(remote_seconds)
@@ -77,6 +88,10 @@ class Registry:
         self.history = History(git, self.branches, self.manifests, self.lineages, offload)
         self.branching = Branching(git, self.branches, self.history, self.sync, offload)
         self.lanes = Lanes(git, self.manifests, self.sync, self.telling, offload)
+        service = stores.service
+        self.pushes = (
+            Pushes(service, self.lanes, self.sync, self.manifests, offload, strict=strict_pushes) if service else None
+        )
         self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
         self.presence = Presence(stores.objects, offload)
         self.index = Index(self.catalogue, self.sync, self.manifests, self.presence, offload)
@@ -172,6 +187,8 @@ class Registry:
         """Finish what is queued, end every stream, let go of the stores."""
         for look in list(self._looking.values()):
             look.cancel()
+        if self.pushes:
+            await self.pushes.finish()
         await self.lanes.finish()
         await self.telling.finish()
         await self.lineages.close()

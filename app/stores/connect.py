@@ -14,11 +14,13 @@ from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.errors import RefMovedError, RemoteUnavailableError, StoreError
+from app.stores.git import stock
 from app.stores.git.credentials import Credentials
 from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.git.mirrored import Mirrors
+from app.stores.git.serving import StockService
 from app.stores.objects.local import LocalObjects
-from app.stores.ports import Cache, GitHost, NewCommit, Queue, Repository, Signature
+from app.stores.ports import Cache, GitHost, GitService, NewCommit, Queue, Repository, Signature
 from app.stores.secret import shared_secret, signing_secret
 
 STARTING_SECONDS = 5.0
@@ -57,6 +59,8 @@ class Connected:
     objects: LocalObjects
     queue: Queue | None
     secret: bytes
+    service: GitService | None = None
+    """None where the stock git client is not on the PATH."""
 
 
 @asynccontextmanager
@@ -81,16 +85,22 @@ async def connect(places: Places) -> AsyncIterator[Connected]:
         git = HostedGit(data_dir / "git", mirrors)
         catalogue = await asyncio.to_thread(_catalogue, places, mirrors)
         queue = queue_at(queue_url) if queue_url else None
+        service = _service(data_dir / "git")
         if redis_url is not None:
             lock.share()
-            yield Connected(git, catalogue, _named(redis_url), objects, queue, secret)
+            yield Connected(git, catalogue, _named(redis_url), objects, queue, secret, service)
             return
         valkey = PrivateValkey(data_dir / "cache")
         await valkey.start()
         try:
-            yield Connected(git, catalogue, RedisCache(valkey.url), objects, queue, secret)
+            yield Connected(git, catalogue, RedisCache(valkey.url), objects, queue, secret, service)
         finally:
             await valkey.stop()
+
+
+def _service(root: Path) -> GitService | None:
+    git = stock.find()
+    return StockService(root, git.path) if git else None
 
 
 def _mirrors(places: Places) -> Mirrors:

@@ -140,6 +140,8 @@ class _Checks:
         self._arrived = arrived
         self._environment = {
             **plain_environment(),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_DIR": str(path),
             "GIT_OBJECT_DIRECTORY": str(arrived),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(path / "objects"),

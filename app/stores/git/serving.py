@@ -5,6 +5,7 @@ Each clone runs a process of its own, so many of them slow down each other and n
 
 import asyncio
 import logging
+import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -21,7 +22,11 @@ FETCHES = 4  # at a time
 LOOKS = 8  # at what there is to fetch, which takes milliseconds
 WAITING_SECONDS = 60.0
 PORTION = 1 << 16
-CONFIG = ("-c", "uploadpack.allowFilter=true", "-c", "pack.threads=1", "-c", "core.bigFileThreshold=16m")
+CONFIG = (
+    *("-c", "uploadpack.allowFilter=true", "-c", "pack.threads=1", "-c", "core.bigFileThreshold=16m"),
+    *("-c", "safe.directory=*", "-c", "advice.graftFileDeprecated=false"),
+)
+OURS_ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 log = logging.getLogger("ml_registry.git")
 
 
@@ -75,7 +80,7 @@ class StockService:
             stdin=request,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**plain_environment(), "GIT_PROTOCOL": protocol},
+            env={**plain_environment(), **OURS_ALONE, "GIT_PROTOCOL": protocol},
             limit=PORTION,
         )
         try:

@@ -1,0 +1,232 @@
+"""Hosted projects over Git's own protocol: `git clone http://host/git/<project>`, and push.
+
+A refusal is a line of text, which Git clients show, with the status of its code.
+"""
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.http.connections import cancel
+from app.http.errors import Code, Refusal
+from app.http.peers import Outlet
+from app.http.pktline import FLUSH, NO_OBJECT, packet, read_push, write_report
+from app.registry.model import Project
+from app.registry.pushes import Pushes
+from app.registry.registry import Registry
+from app.stores.errors import RepositoryNotFoundError, ServiceBusyError
+from app.stores.ports import GitService
+
+ADDRESS = re.compile(r"(?P<project>.+?)(?:\.git)?/(?P<what>info/refs|git-upload-pack|git-receive-pack)\Z")
+PROTOCOL = re.compile(r"[a-z0-9=:.-]{1,100}\Z")
+FETCH, PUSH = "git-upload-pack", "git-receive-pack"
+MOST_ASKED = 32 << 20
+"""Bytes of a request to fetch: the ids of what the client wants and has."""
+MOST_PUSHED = 512 << 20
+"""Bytes of a push."""
+BLOCK = 1 << 20
+STALLED_SECONDS = 60.0
+"""For how long a client may send nothing."""
+CAPABILITIES = "report-status delete-refs ofs-delta side-band-64k object-format=sha1 agent=ml-registry"
+HEADERS = {"cache-control": "no-cache, max-age=0, must-revalidate", "x-content-type-options": "nosniff"}
+
+
+def git_routes(service: GitService | None) -> list[BaseRoute]:
+    """Serve hosted projects under `/git/`; without a service, say that there is none."""
+    return [Route("/git/{path:path}", GitEdge(service))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request: which project, what of it, for which of the two services."""
+
+    project: Project
+    what: str
+    service: str
+
+
+class GitEdge:
+    """The endpoint, whatever the method."""
+
+    def __init__(self, service: GitService | None) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        async with AsyncExitStack() as held:
+            try:
+                response = await self._answer(Request(scope, receive), held)
+            except ClientDisconnect:
+                response = _refused(Refusal(Code.BAD_REQUEST, "The request ended before its body did; send it again."))
+            except Refusal as refusal:
+                response = _refused(refusal)
+            except ServiceBusyError as error:
+                response = _refused(Refusal(Code.UNAVAILABLE, str(error), headers={"retry-after": "10"}))
+            except RepositoryNotFoundError:
+                response = _refused(Refusal(Code.NOT_FOUND, "The repository of this project is not there."))
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request, held: AsyncExitStack) -> ASGIApp:
+        asked = await _admit(request)
+        registry: Registry = request.app.state.registry
+        if self._service is None or registry.pushes is None:
+            message = "This server has no git on its PATH, which serving clones takes; install it, then start anew."
+            raise Refusal(Code.UNAVAILABLE, message)
+        protocol = request.headers.get("git-protocol", "")
+        protocol = protocol if PROTOCOL.match(protocol) else ""
+        if asked.what == "info/refs" and asked.service == FETCH:
+            return _advertised(FETCH, await self._service.advertise(asked.project.name, protocol), protocol)
+        if asked.what == "info/refs":
+            refs = await registry.offload(_pushable, self._service, asked.project.name)
+            return _advertised(PUSH, refs, "")
+        file = held.enter_context(self._service.draft())
+        if asked.what == PUSH:
+            return await _pushed(request, file, asked.project, registry.pushes)
+        await _receive(request, file, MOST_ASKED)
+        if file.tell() > MOST_ASKED:
+            raise Refusal(Code.PAYLOAD_TOO_LARGE, f"A request to fetch has at most {MOST_ASKED} bytes.")
+        file.seek(0)
+        fetching = self._service.fetch(asked.project.name, protocol, file)
+        return _Stream(await held.enter_async_context(fetching), f"application/x-{FETCH}-result")
+
+
+async def _admit(request: Request) -> _Asked:
+    """The request, taken apart. Who may do what is decided here: all that reach this server may do all.
+
+    Raises Refusal.
+    """
+    match = ADDRESS.match(request.path_params["path"])
+    if not match:
+        raise Refusal(Code.NOT_FOUND, "A project is cloned from /git/<project>.")
+    what, method = match["what"], "GET" if match["what"] == "info/refs" else "POST"
+    if request.method != method:
+        raise Refusal(Code.METHOD_NOT_ALLOWED, f"Git clients ask with {method} here.", headers={"allow": method})
+    service = request.query_params.get("service", "") if method == "GET" else what
+    if service not in {FETCH, PUSH}:
+        raise Refusal(Code.FORBIDDEN, "Use a Git client that speaks the smart protocol, which is any since 1.6.6.")
+    if method == "POST" and request.headers.get("content-type") != f"application/x-{service}-request":
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, f"Send application/x-{service}-request.")
+    registry: Registry = request.app.state.registry
+    project = await registry.offload(registry.catalogue.look_up, match["project"])
+    if project is None:
+        raise Refusal(Code.NOT_FOUND, f"There is no project {match['project']!r}; create it through the API first.")
+    if project.remote_url:
+        raise Refusal(Code.FORBIDDEN, f"{project.name} lies elsewhere; clone and push there: {project.remote_url}")
+    return _Asked(project, what, service)
+
+
+def _pushable(service: GitService, name: str) -> bytes:
+    """Blocking. What a client is told before it pushes: where every ref is."""
+    _, refs = service.refs(name)
+    lines = [f"{oid} {ref}" for ref, oid in refs.items()] or [f"{NO_OBJECT} capabilities^{{}}"]
+    lines[0] += f"\0{CAPABILITIES}"
+    return b"".join(packet(f"{line}\n".encode()) for line in lines) + FLUSH
+
+
+def _advertised(service: str, content: bytes, protocol: str) -> Response:
+    if "version=2" not in protocol.split(":"):
+        content = packet(f"# service={service}\n".encode()) + FLUSH + content
+    return Response(content, headers=HEADERS, media_type=f"application/x-{service}-advertisement")
+
+
+async def _pushed(request: Request, file: BinaryIO, project: Project, pushes: Pushes) -> Response:
+    """Take a push: first all of it, so that nobody waits for its client, then land it."""
+    await _receive(request, file, MOST_PUSHED)
+    too_large = file.tell() > MOST_PUSHED
+    file.seek(0)
+    asked = await asyncio.to_thread(read_push, file)
+    if not asked.updates:  # how clients see whether they may push before they send much
+        answer = b""
+    elif too_large:
+        names = [update.name for update in asked.updates]
+        message = f"a push has at most {MOST_PUSHED >> 20} MiB; push fewer commits at once"
+        answer = write_report(asked, message, dict.fromkeys(names, "too large"), ())
+    else:
+        verdict = await pushes.push(project, asked.updates, file)
+        answer = write_report(asked, verdict.pack, verdict.refused, verdict.remarks)
+    return Response(answer, headers=HEADERS, media_type=f"application/x-{PUSH}-result")
+
+
+async def _receive(request: Request, file: BinaryIO, limit: int) -> None:
+    """Write the body down. What is beyond the limit is taken too, up to as much again, and all but a byte forgotten.
+
+    A client that is still sending would not hear the answer. Raises Refusal, ClientDisconnect.
+    """
+    received, block = 0, bytearray()
+    async for chunk in _decoded(request):
+        received += len(chunk)
+        if received > 2 * limit:
+            raise Refusal(Code.PAYLOAD_TOO_LARGE, f"At most {limit >> 20} MiB are taken at once.")
+        block += chunk[: max(0, limit + 1 - (received - len(chunk)))]
+        if len(block) >= BLOCK:
+            await asyncio.to_thread(file.write, block)
+            block = bytearray()
+    await asyncio.to_thread(file.write, block)
+
+
+async def _decoded(request: Request) -> AsyncIterator[bytes]:
+    """The body in portions, unpacked where it comes packed. Raises Refusal, ClientDisconnect."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        async for chunk in _chunks(request):
+            yield chunk
+        return
+    if encoding not in {"gzip", "x-gzip"}:
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request as it is, or with gzip.")
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        async for chunk in _chunks(request):
+            rest, portion = chunk, b""
+            while rest or len(portion) == BLOCK:
+                yield (portion := unpacking.decompress(rest, BLOCK))
+                rest = unpacking.unconsumed_tail
+    except zlib.error as error:
+        raise Refusal(Code.BAD_REQUEST, "The request is not gzip, as it says it is.") from error
+    if not unpacking.eof:
+        raise Refusal(Code.BAD_REQUEST, "The request ended too soon; send it again.")
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Refusal(Code.BAD_REQUEST, "Nothing more was sent for a while; try again.") from None
+        yield chunk
+
+
+class _Stream:
+    """An answer sent as it comes. A client that stops reading is hung up on."""
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], media_type: str) -> None:
+        self._parts = parts
+        self._media_type = media_type
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the parts end or the client leaves."""
+        outlet = Outlet(send, scope)
+        watch = asyncio.create_task(outlet.watch())
+        try:
+            async with aclosing(self._parts) as parts:
+                await StreamingResponse(parts, headers=HEADERS, media_type=self._media_type)(scope, receive, outlet)
+        finally:
+            await cancel([watch])
+
+
+def _refused(refusal: Refusal) -> Response:
+    return Response(
+        f"{refusal.code}: {refusal}\n", refusal.status, {**HEADERS, **refusal.headers}, media_type="text/plain"
+    )
