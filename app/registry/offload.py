@@ -5,25 +5,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from app.registry.abroad import Abroad
 from app.registry.apart import Apart
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 8
-THREADS_ABROAD = 32
 
 
 class Offload:
     """A small pool of threads. Callers beyond it wait their turn; nothing waits on the event loop.
 
-    `apart` is for those threads: what would keep one of them busy for long. `abroad` has threads of its own, so that a
-    machine elsewhere that does not answer keeps nobody else waiting.
+    `apart` is for those threads: what would keep one of them busy for long. `abroad` is for what waits
+    for other machines.
     """
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="registry")
-        self._abroad = ThreadPoolExecutor(THREADS_ABROAD, thread_name_prefix="abroad")
+        self.abroad = Abroad()
         self.apart = Apart()
 
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -31,13 +31,7 @@ class Offload:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
-    async def abroad(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same for work that may wait for another machine."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._abroad, lambda: work(*args, **kwargs))
-
     def close(self) -> None:
         """Wait for what runs, then end the threads and the processes."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._abroad.shutdown(wait=True, cancel_futures=True)
         self.apart.close()

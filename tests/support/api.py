@@ -23,6 +23,7 @@ REFUSALS = """__typename
   ... on ManifestBrokenError { problems { code line column message } }
   ... on MissingObjectsError { digests }
   ... on DigestMismatchError { expected actual }
+  ... on RemoteRejectedError { reason }
   ... on Error { code message }"""
 UPLOAD = "id digest size state expiresAt parts { number offset size method url headers { name value } }"
 OBJECT = "digest size contentType filename state download { url headers { name value } expiresAt }"
@@ -51,9 +52,9 @@ def document(field: str) -> str:
 
 _REFUSALS_OF = {
     "createProject": {"AlreadyExists", "InvalidInput"},
-    "createBranch": {"NotFound", "AlreadyExists", "InvalidInput"},
-    "deleteBranch": {"NotFound", "Conflict", "InvalidInput"},
-    "commitArtifacts": {"NotFound", "Conflict", "ManifestBroken", "MissingObjects", "InvalidInput"},
+    "createBranch": {"NotFound", "AlreadyExists", "InvalidInput", "RemoteRejected"},
+    "deleteBranch": {"NotFound", "Conflict", "InvalidInput", "RemoteRejected"},
+    "commitArtifacts": {"NotFound", "Conflict", "ManifestBroken", "MissingObjects", "InvalidInput", "RemoteRejected"},
     "restoreArtifact": {"NotFound", "Conflict", "ManifestBroken", "MissingObjects", "InvalidInput"},
     "createUploads": {"NotFound", "InvalidInput"},
     "completeUpload": {"NotFound", "MissingObjects", "DigestMismatch", "InvalidInput", "ManifestBroken"},
@@ -124,10 +125,10 @@ class Work:
         return found
 
 
-def new_project(server: Server, name: str | None = None) -> Work:
-    """A project nobody else uses."""
+def new_project(server: Server, name: str | None = None, **members: Any) -> Work:
+    """A project nobody else uses; `members` are more of its input."""
     work = Work(server, name or f"work/{secrets.token_hex(6)}")
-    made = work.mutate("createProject", name=work.name)
+    made = work.mutate("createProject", name=work.name, **members)
     assert made["__typename"] == "CreateProjectSuccess", made
     return work
 
