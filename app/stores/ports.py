@@ -5,7 +5,7 @@ Every adapter of a port passes the same suite under `tests/contracts/`. Adapters
 
 from collections.abc import AsyncGenerator, Collection, Container, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Literal, Protocol
 
@@ -37,11 +37,15 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """What a repository points at: short names to commit ids. Tags are peeled; those of no commit are left out."""
+    """What a repository points at: short names to commit ids. Tags are peeled; those of no commit are left out.
+
+    `fingerprint` is that of Repository.fingerprint at the same moment.
+    """
 
     default: str
     heads: Mapping[str, str]
     tags: Mapping[str, str]
+    fingerprint: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

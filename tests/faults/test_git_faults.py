@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -21,7 +22,7 @@ from app.stores.errors import (
     RepositoryNotFoundError,
     StoreError,
 )
-from app.stores.git import disk, locks
+from app.stores.git import disk, locks, refs
 from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.ports import NewCommit, Signature
 
@@ -374,10 +375,10 @@ def test_a_full_disk_is_a_store_error_and_moves_nothing(repo: DiskRepository, mo
 def test_a_failing_disk_is_never_taken_for_a_missing_branch(
     repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_: Path) -> bytes:
+    def failing(_path: Path, _mode: str, **_: int) -> BinaryIO:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", failing)
+    monkeypatch.setattr(refs, "open", failing, raising=False)
     with pytest.raises(RepositoryCorruptError, match="Input/output error"):
         repo.head("main")
 
@@ -385,10 +386,10 @@ def test_a_failing_disk_is_never_taken_for_a_missing_branch(
 def test_a_process_out_of_files_does_not_blame_the_repository(
     repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_: Path) -> bytes:
+    def failing(_path: Path, _mode: str, **_: int) -> BinaryIO:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(Path, "read_bytes", failing)
+    monkeypatch.setattr(refs, "open", failing, raising=False)
     with pytest.raises(StoreError, match="ulimit") as refused:
         repo.head("main")
     assert not isinstance(refused.value, RepositoryCorruptError)
@@ -411,10 +412,10 @@ def test_an_object_that_git_unpacks_behind_the_first_look_is_found(
 ) -> None:
     real, looks = disk.loose_header, iter([FileNotFoundError])
 
-    def not_yet(path: Path) -> tuple[bytes, int, int]:
+    def not_yet(raw: bytes) -> tuple[bytes, int]:
         for error in looks:
             raise error
-        return real(path)
+        return real(raw)
 
     oid = head(repo)
     monkeypatch.setattr(disk, "loose_header", not_yet)

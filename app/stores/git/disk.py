@@ -41,6 +41,7 @@ COMPRESSION = 1  # what Git itself uses for loose objects: `git gc` compresses b
 ATTEMPTS = 12
 PATIENCE = 0.001  # seconds, more after each attempt
 
+SMALL = 4096  # bytes; a loose object that takes less is read at once
 CHECKSUM_BYTES = 20
 
 Answer = TypeVar("Answer")
@@ -89,6 +90,7 @@ class DiskObjects:
     def __init__(self, path: Path) -> None:
         self.path = path / "objects"
         self.packs = Packs(self.path / "pack")
+        self._folder = str(self.path)
 
     def find(self, oid: str) -> Found | None:
         """The object, or None when it is not there. Raises RepositoryCorruptError, OSError when the folder is gone."""
@@ -109,22 +111,29 @@ class DiskObjects:
             self.write_loose((new.type_name, new.id.decode(), new.as_raw_string()) for new in objects)
 
     def _find(self, oid: str) -> Found | None:
-        path = self.path / oid[:2] / oid[2:]
-        with contextlib.suppress(FileNotFoundError):
-            return Found(*loose_header(path), lambda: self._load(oid))
+        with contextlib.suppress(FileNotFoundError), open(self._loose(oid), "rb", buffering=0) as file:  # noqa: PTH123
+            raw = file.read(SMALL)
+            kind, size = loose_header(raw)
+            if len(raw) < SMALL:  # that is all of it
+                return Found(kind, size, size, lambda: inflate_loose(raw))
+            return Found(kind, size, size, lambda: self._load(oid))
         return self._patiently(lambda: self._find_packed(oid))
 
     def _find_packed(self, oid: str) -> Found | None:
         located = self.packs.locate(RawObjectID(bytes.fromhex(oid)))
         return Found(*packed_header(*located), lambda: self._load(oid)) if located else None
 
+    def _loose(self, oid: str) -> str:
+        """Where an object lies when it is in no pack. Very many are read, and making a Path takes its time."""
+        return f"{self._folder}/{oid[:2]}/{oid[2:]}"
+
     def _load(self, oid: str) -> bytes:
         """Inflate an object that was found, wherever it lies by now."""
         return self._patiently(lambda: self._load_now(oid))
 
     def _load_now(self, oid: str) -> bytes:
-        with contextlib.suppress(FileNotFoundError):
-            return inflate_loose(self.path / oid[:2] / oid[2:])
+        with contextlib.suppress(FileNotFoundError), open(self._loose(oid), "rb", buffering=0) as file:  # noqa: PTH123
+            return inflate_loose(file.readall())
         sha = RawObjectID(bytes.fromhex(oid))
         located = self.packs.locate(sha)
         if located is None:
@@ -185,20 +194,18 @@ def packed_bytes(objects: Sequence[ShaFile]) -> tuple[bytes, list[Entry]]:
     return bytes(pack + hashlib.sha1(pack, usedforsecurity=False).digest()), entries
 
 
-def loose_header(path: Path) -> tuple[bytes, int, int]:
-    """Kind, size and peak of a loose object, inflating no more than its header. Raises one of GARBLED."""
-    with path.open("rb", buffering=0) as file:
-        header, nul, _ = zlib.decompressobj().decompress(file.read(128), 64).partition(b"\0")
+def loose_header(raw: bytes) -> tuple[bytes, int]:
+    """Kind and size of a loose object by how its file begins; only that is inflated. Raises one of GARBLED."""
+    header, nul, _ = zlib.decompressobj().decompress(raw[:128], 64).partition(b"\0")
     kind, _, size = header.partition(b" ")
     if not nul or kind not in KINDS.values():
         raise ValueError("the header is not one Git writes")
-    return kind, int(size), int(size)
+    return kind, int(size)
 
 
-def inflate_loose(path: Path) -> bytes:
+def inflate_loose(raw: bytes) -> bytes:
     """The content of a loose object, inflating no more than its header says. Raises one of GARBLED."""
-    raw = path.read_bytes()
-    _, size, _ = loose_header(path)
+    _, size = loose_header(raw)
     header, _, content = zlib.decompressobj().decompress(raw, size + 64).partition(b"\0")
     if len(content) != size:
         raise ValueError(f"the object has {len(content)} bytes, its header says {header!r}")

@@ -24,10 +24,11 @@ from app.stores.git import objects, stock, tracing
 from app.stores.git.bulk import held_open
 from app.stores.git.disk import DiskObjects
 from app.stores.git.locks import PATIENCE, Turns, flocked
-from app.stores.git.refs import HEADS, TAGS, DiskRefs, is_ref
+from app.stores.git.refs import HEADS, TAGS, DiskRefs, Look, is_ref
 from app.stores.ports import CommitRecord, NewCommit, Refs, Repository, Trace, TreeFile
 
 LITTLE = 100  # commits; reading so many takes less time than starting another program
+MOST_FILES = 100
 PACK_FROM = 3  # commits; fewer are cheaper as loose objects, and Git packs those in time
 NURSERY = ".creating"
 CONFIG = """\
@@ -47,6 +48,8 @@ class DiskRepository:
         self._turns = Turns(path)
         self._refs = DiskRefs(path, self._turns)
         self._objects = DiskObjects(path)
+        self._files: dict[tuple[str, str], TreeFile | None] = {}
+        """What stands at a path below a tree, of those looked at last: most branches have the tree of another one."""
 
     @classmethod
     def create(cls, path: Path, default_branch: str, first: NewCommit) -> None:
@@ -56,12 +59,14 @@ class DiskRepository:
     def refs(self) -> Refs:
         """See Repository.refs."""
         with self._reading():
-            heads = {name.removeprefix(HEADS): self._refs.read(name) for name in self._refs.names(HEADS)}
-            tags = {name.removeprefix(TAGS): self._tag(name) for name in self._refs.names(TAGS)}
+            default, look = self._refs.default(), self._refs.look()
+            heads = {name.removeprefix(HEADS): oid for name, oid in look.values.items() if name.startswith(HEADS)}
+            tags = {name: self._peel(name, look) for name in look.values if name.startswith(TAGS)}
             return Refs(
-                default=self._refs.default(),
-                heads={name: oid for name, oid in heads.items() if oid is not None},
-                tags={name: oid for name, oid in tags.items() if oid is not None},
+                default=default,
+                heads=heads,
+                tags={name.removeprefix(TAGS): oid for name, oid in tags.items() if oid is not None},
+                fingerprint=look.fingerprint,
             )
 
     def named_refs(self) -> tuple[str, Mapping[str, str]]:
@@ -84,7 +89,14 @@ class DiskRepository:
     def file(self, commit: str, path: str) -> TreeFile | None:
         """See Repository.file."""
         with self._reading():
-            return objects.read_file(self._objects, commit, path)
+            key = objects.read_root(self._objects, commit), path
+            with contextlib.suppress(KeyError):
+                return self._files[key]
+            found = objects.read_file(self._objects, *key)
+            if len(self._files) >= MOST_FILES:
+                self._files.clear()
+            self._files[key] = found
+            return found
 
     def blob(self, oid: str, limit: int) -> bytes:
         """See Repository.blob. A delta's base may be larger than `limit`, up to `objects.MOST_BYTES`."""
@@ -146,12 +158,11 @@ class DiskRepository:
     def fetch(self, since: float | None = None) -> None:
         """See Repository.fetch: it lies here."""
 
-    def _tag(self, name: str) -> str | None:
-        oid = self._refs.read(name)
-        packed = self._refs.packed()
-        if oid is not None and packed.values.get(name) == oid:
-            oid = packed.peeled.get(name, oid)
-        return None if oid is None else objects.peel(self._objects, oid)
+    def _peel(self, tag: str, look: Look) -> str | None:
+        oid = look.values[tag]
+        if look.packed.values.get(tag) == oid:
+            oid = look.packed.peeled.get(tag, oid)
+        return objects.peel(self._objects, oid)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

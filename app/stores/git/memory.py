@@ -43,9 +43,9 @@ class MemoryRepository:
     def refs(self) -> Refs:
         """See Repository.refs."""
         with self._lock:
-            heads, tags = dict(self._heads), dict(self.tags)
+            heads, tags, fingerprint = dict(self._heads), dict(self.tags), self._fingerprint()
         peeled = {name: objects.peel(self.objects, oid) for name, oid in tags.items()}
-        return Refs(self._default, heads, {name: oid for name, oid in peeled.items() if oid is not None})
+        return Refs(self._default, heads, {name: oid for name, oid in peeled.items() if oid is not None}, fingerprint)
 
     def head(self, branch: str) -> str | None:
         """See Repository.head."""
@@ -57,7 +57,7 @@ class MemoryRepository:
 
     def file(self, commit: str, path: str) -> TreeFile | None:
         """See Repository.file."""
-        return objects.read_file(self.objects, commit, path)
+        return objects.read_file(self.objects, objects.read_root(self.objects, commit), path)
 
     def blob(self, oid: str, limit: int) -> bytes:
         """See Repository.blob."""
@@ -102,7 +102,10 @@ class MemoryRepository:
     def fingerprint(self) -> str:
         """See Repository.fingerprint."""
         with self._lock:
-            state: tuple[Mapping[str, str], ...] = (dict(sorted(self._heads.items())), dict(sorted(self.tags.items())))
+            return self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        state: tuple[Mapping[str, str], ...] = (dict(sorted(self._heads.items())), dict(sorted(self.tags.items())))
         return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
     def fetch(self, since: float | None = None) -> None:

@@ -21,7 +21,7 @@ from app.stores.errors import (
     StoreError,
 )
 from app.stores.git import trees
-from app.stores.git.commits import decode_commit, encode_commit
+from app.stores.git.commits import decode_commit, decode_links, encode_commit
 from app.stores.ports import CommitRecord, NewCommit, TreeFile
 
 OID = re.compile(r"[0-9a-f]{40}\Z")
@@ -117,10 +117,17 @@ def read_tree(objects: Objects, oid: ObjectID) -> Tree:
         raise garbled(oid.decode(), error) from error
 
 
-def read_file(objects: Objects, commit: str, path: str) -> TreeFile | None:
-    """What stands at a path of a commit. Raises CommitNotFoundError, RepositoryCorruptError."""
-    root = ObjectID(read_commit(objects, commit).tree.encode())
-    return trees.find(lambda oid: read_tree(objects, oid), root, path)
+def read_root(objects: Objects, commit: str) -> str:
+    """The id of a commit's tree. Raises CommitNotFoundError, RepositoryCorruptError."""
+    raw = read_object(objects, commit, b"commit")
+    if raw is None:
+        raise CommitNotFoundError(f"There is no commit {commit} in this repository.")
+    return decode_links(commit, raw).tree
+
+
+def read_file(objects: Objects, root: str, path: str) -> TreeFile | None:
+    """What stands at a path below a tree. Raises RepositoryCorruptError."""
+    return trees.find(lambda oid: read_tree(objects, oid), ObjectID(root.encode()), path)
 
 
 def read_blob(objects: Objects, oid: str, limit: int) -> bytes:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dulwich.refs import Ref, check_ref_format
@@ -37,6 +38,15 @@ class Packed:
 
 
 NOTHING_PACKED = Packed((), {}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Branches and tags at one moment: ids by name, in the order of the names; what was packed; the fingerprint."""
+
+    values: Mapping[str, str]
+    packed: Packed
+    fingerprint: str
 
 
 class DiskRefs:
@@ -88,17 +98,30 @@ class DiskRefs:
             self._packed = NOTHING_PACKED
         return self._packed
 
+    def look(self) -> Look:
+        """Every branch and tag, of one look. Raises RepositoryCorruptError."""
+        texts, packed, fingerprint = self._scan()
+        values = {name: value for name, value in packed.values.items() if name.startswith((HEADS, TAGS))}
+        for name, text in texts:
+            value = text if text and VALUE.match(text) else self.read(name)
+            if value is not None:
+                values[name] = value
+        return Look(dict(sorted(values.items())), packed, fingerprint)
+
     def fingerprint(self) -> str:
         """A digest of HEAD, of every ref file's name and content, and of which `packed-refs` is there.
 
         Contents, because two moves within one tick of the clock can leave time, size and even inode as they were.
         """
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self._head(), self.packed().key)).encode())
-        for prefix in (HEADS, TAGS):
-            for name, path in sorted(self._files(prefix)):
-                digest.update(repr((name, _read(path))).encode())
-        return digest.hexdigest()
+        return self._scan()[2]
+
+    def _scan(self) -> tuple[list[tuple[str, str | None]], Packed, str]:
+        head = self._head()
+        # The files first: `git pack-refs` writes packed-refs before it removes them, so one of the two has a ref.
+        texts = sorted((name, _read(path)) for prefix in (HEADS, TAGS) for name, path in self._files(prefix))
+        packed = self.packed()
+        seen = repr((head, packed.key, texts)).encode()
+        return texts, packed, hashlib.blake2b(seen, digest_size=16).hexdigest()
 
     def check(self, ref: str, expected: str | None) -> None:
         """Raises RefMovedError when the ref is elsewhere, RefConflictError when it has no room beside another."""
@@ -179,18 +202,18 @@ class DiskRefs:
     def _loose(self, ref: str) -> str | None:
         return _read(self._path / ref)
 
-    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
+    def _files(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Every ref file below `prefix`, by name."""
-        folders = [self._path / prefix]
+        folders, length = [f"{self._path}/{prefix}"], len(str(self._path)) + 1
         while folders:
             folder = folders.pop()
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
                 for entry in entries:
-                    name = entry.path[len(str(self._path)) + 1 :]
+                    name = entry.path[length:]
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
+                        folders.append(entry.path)
                     elif is_ref(name):
-                        yield name, Path(entry.path)
+                        yield name, entry.path
 
     def _unpack(self, ref: str) -> None:
         """Take a ref out of `packed-refs`, whose other lines stay as they are. Call with both locks held."""
@@ -204,6 +227,7 @@ class DiskRefs:
         sync_folder(self._path)
 
 
+@lru_cache(maxsize=1 << 14)
 def is_ref(name: str) -> bool:
     """Whether Git takes the whole name, below `refs/`, and it is UTF-8."""
     try:
@@ -229,10 +253,11 @@ def parse_packed(key: tuple[int, ...], raw: bytes) -> Packed:
     return Packed(key, values, peeled)
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path | str) -> str | None:
     """The first line of a ref file, None when there is no such file."""
     try:
-        return path.read_bytes().decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - there are very many, and a Path takes its time
+            return file.read().decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
