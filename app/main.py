@@ -23,6 +23,7 @@ from app.observability import RequestLog
 from app.registry.errors import RegistryError
 from app.registry.model import Actor
 from app.registry.registry import Registry, Stores
+from app.registry.remotes import refusal_of
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.schema.build import build_schema
@@ -44,7 +45,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     async def make_context(connection: HTTPConnection) -> Context:
         return Context(connection.app.state.registry, caller, limits)
 
-    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,), details=details), make_context)
+    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of), make_context)
     app = Starlette(
         routes=[
             Route("/graphql", edge),

@@ -26,7 +26,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.http.body import encode_json
 from app.http.broadcast import Answers, shape, shaping
-from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, no_details
+from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, as_it_is, no_details
 from app.resolvers.limits import Limits
 from app.schema.limits import check_limits
 
@@ -57,7 +57,8 @@ class Operation:
 class Engine:
     """Executes operations.
 
-    `public` are the exceptions whose `code` and text callers may see; `details` says what else of one they may.
+    `public` are the exceptions whose `code` and text callers may see; `details` says what else of one they may,
+    and `told` what they are told of instead of an error.
     Contexts that are equal get equal answers to an event, so it is answered once for all of them.
     """
 
@@ -67,11 +68,12 @@ class Engine:
         limits: Limits,
         public: tuple[type[Exception], ...] = (),
         details: Callable[[Exception], Mapping[str, Any]] = no_details,
+        told: Callable[[Exception], Exception] = as_it_is,
     ) -> None:
         self._schema = schema._schema  # noqa: SLF001  Strawberry names its graphql-core schema no other way
         self._executor_class = cast("type[Executor[Any]]", schema.execution_context_class)
         self._limits = limits
-        self._mask = Mask(public, details)
+        self._mask = Mask(public, details, told)
         self._answers = Answers()
         self._checked = lru_cache(KEPT_DOCUMENTS)(self._check)
 

@@ -76,6 +76,11 @@ class Refusal(Exception):  # noqa: N818  an answer to the caller, not a fault of
         return STATUS.get(self.code, 422)
 
 
+def as_it_is(error: Exception) -> Exception:
+    """The error itself."""
+    return error
+
+
 def no_details(error: Exception) -> Mapping[str, Any]:  # noqa: ARG001 (the shape of such a function)
     """Nothing beside the code."""
     return {}
@@ -85,11 +90,13 @@ def no_details(error: Exception) -> Mapping[str, Any]:  # noqa: ARG001 (the shap
 class Mask:
     """Decides what of an error a caller sees.
 
-    `public` are exceptions with a `code` and a text for callers; `details` are what else `extensions` say of one.
+    `public` are exceptions with a `code` and a text for callers; `details` are what else `extensions` say of one, and
+    `told` is what callers are told of an error instead of it.
     """
 
     public: tuple[type[Exception], ...]
     details: Callable[[Exception], Mapping[str, Any]] = no_details
+    told: Callable[[Exception], Exception] = as_it_is
 
     def request_errors(self, errors: Iterable[GraphQLError], code: Code) -> list[dict[str, Any]]:
         """Errors of a document or its variables: the caller's own, shown as they are, under `code` or their own."""
@@ -104,6 +111,7 @@ class Mask:
         """The answer to a request that ended in an exception: the exception itself when it is a refusal already."""
         if isinstance(error, Refusal):
             return error
+        error = self.told(error)
         if isinstance(error, self.public):
             shown = {"message": str(error), "extensions": {"code": _code_of(error), **self.details(error)}}
             return Refusal(_code_of(error), str(error), errors=[shown])
@@ -111,7 +119,7 @@ class Mask:
         return Refusal(Code.INTERNAL, _MASKED.format(request_id), errors=[_masked({}, request_id)])
 
     def _field_error(self, error: GraphQLError, request_id: str, logged: list[Exception]) -> dict[str, Any]:
-        cause = _cause(error)
+        cause = self.told(_cause(error))
         if isinstance(cause, self.public):
             return {**_shown(error, _code_of(cause)), "message": str(cause)}
         if isinstance(cause, GraphQLError) and _concerns_input(cause):

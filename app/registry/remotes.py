@@ -44,10 +44,20 @@ def refusals() -> Iterator[None]:
     """What a Git server elsewhere says, as refusals that callers can act on."""
     try:
         yield
-    except errors.RemoteRefusedError as error:
-        raise RemoteRejectedError(str(error), error.reason) from error
-    except (errors.RemoteUnavailableError, errors.RepositoryNotFoundError) as error:
-        raise RemoteUnavailableError(str(error)) from error
+    except errors.StoreError as error:
+        refusal = refusal_of(error)
+        if refusal is error:
+            raise
+        raise refusal from error
+
+
+def refusal_of(error: Exception) -> Exception:
+    """What callers may be told of an error: of a Git server's the refusal it is, any other as it is."""
+    if isinstance(error, errors.RemoteRefusedError):
+        return RemoteRejectedError(str(error), error.reason)
+    if isinstance(error, errors.RemoteUnavailableError | errors.RepositoryNotFoundError):
+        return RemoteUnavailableError(str(error))
+    return error
 
 
 @contextmanager

@@ -183,7 +183,7 @@ class DiskRepository:
 
     def _unreadable(self, error: OSError) -> StoreError:
         if not self._path.is_dir():
-            return RepositoryNotFoundError(f"There is no repository at {self._path}.")
+            return RepositoryNotFoundError(f"There is no repository {self._path.name}.")
         if objects.is_exhausted(error):
             return objects.exhausted()
         return RepositoryCorruptError(
