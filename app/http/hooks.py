@@ -23,6 +23,7 @@ SIGNING = b"whsec_"
 """How a secret begins that GitLab signs with; the key follows in base64, as Standard Webhooks has it."""
 FORM = "application/x-www-form-urlencoded"
 URL_MEMBERS = ("clone_url", "ssh_url", "git_http_url", "git_ssh_url")
+MAX_URL = 2048
 
 
 def hook_routes(secret: str | None) -> list[BaseRoute]:
@@ -54,29 +55,32 @@ class Hooks:
 
     async def _answer(self, request: Request) -> JSONResponse:
         if self._secret is None:
-            raise Refusal(
-                Code.NOT_FOUND, "This server takes no webhooks; set REGISTRY_HOOK_SECRET, then start it anew."
-            )
-        host = request.path_params["host"]
-        if host not in HOSTS:
-            raise Refusal(Code.NOT_FOUND, f"Webhooks come to {', '.join(f'/hooks/{name}' for name in HOSTS)}.")
-        if request.method != "POST":
-            raise Refusal(Code.METHOD_NOT_ALLOWED, "Send webhooks with POST.", headers={"allow": "POST"})
-        is_form = host == "github" and request.headers.get("content-type", "").startswith(FORM)
-        if not is_form:
-            check_content_type(request.headers.getlist("content-type"))
-        body = await read_body(request)
-        if not HOSTS[host](self._secret.encode(), request.headers, body):
-            raise Refusal(
-                Code.UNAUTHENTICATED, f"REGISTRY_HOOK_SECRET did not sign this: enter it at {host} once more."
-            )
-        urls = _urls(decode_json(_field(body) if is_form else body))
+            message = "This server takes no webhooks; set REGISTRY_HOOK_SECRET, then start it anew."
+            raise Refusal(Code.NOT_FOUND, message)
+        urls = _urls(await _signed_payload(request, self._secret.encode()))
         registry: Registry = request.app.state.registry
         if name := request.path_params.get("project"):
             project = registry.catalogue.get(name)
             urls = {project.remote_url} if project and project.remote_url else set()
         is_ping = request.headers.get("x-github-event") == "ping"
         return JSONResponse({"projects": registry.hint(urls)}, 200 if is_ping else 202)
+
+
+async def _signed_payload(request: Request, secret: bytes) -> Any:
+    """The JSON in a request, once its bytes are known to be the host's. Raises Refusal."""
+    host = request.path_params["host"]
+    if host not in HOSTS:
+        raise Refusal(Code.NOT_FOUND, f"Webhooks come to {', '.join(f'/hooks/{name}' for name in HOSTS)}.")
+    if request.method != "POST":
+        raise Refusal(Code.METHOD_NOT_ALLOWED, "Send webhooks with POST.", headers={"allow": "POST"})
+    is_form = host == "github" and request.headers.get("content-type", "").startswith(FORM)
+    if not is_form:
+        check_content_type(request.headers.getlist("content-type"))
+    body = await read_body(request)
+    if not HOSTS[host](secret, request.headers, body):
+        message = f"REGISTRY_HOOK_SECRET did not sign this: enter it at {host} once more."
+        raise Refusal(Code.UNAUTHENTICATED, message)
+    return decode_json(_field(body) if is_form else body)
 
 
 def _by_github(secret: bytes, headers: Headers, body: bytes) -> bool:
@@ -145,7 +149,8 @@ def _urls(payload: Any) -> Collection[str]:
     if not isinstance(payload, dict):
         raise Refusal(Code.BAD_REQUEST, "The payload of a webhook is a JSON object.")
     nouns = [noun for noun in map(payload.get, ("repository", "project")) if isinstance(noun, dict)]
-    return {url for noun in nouns for url in map(noun.get, URL_MEMBERS) if isinstance(url, str)}
+    named = [noun.get(member) for noun in nouns for member in URL_MEMBERS]
+    return {url for url in named if isinstance(url, str) and len(url) <= MAX_URL}
 
 
 def _refused(refusal: Refusal) -> JSONResponse:
