@@ -1,0 +1,269 @@
+"""Git's protocol as requests: what is refused before git is asked, and pushes that no client would send."""
+
+import asyncio
+import gzip
+import http.client
+import shutil
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from dulwich.objects import Blob, Commit, ObjectID, Tree
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+
+from app.http import git as edge
+from app.http.errors import Refusal
+from app.http.pktline import FLUSH, NO_OBJECT, banded, packet, read_push
+from app.registry.model import Actor, Project
+from app.registry.registry import Registry, Stores
+from app.stores.cache.memory import MemoryCache
+from app.stores.git.disk import packed_bytes
+from app.stores.git.hosted import HostedGit
+from app.stores.git.memory import MemoryGit
+from app.stores.git.serving import StockService
+from app.stores.objects.local import LocalObjects
+from app.stores.ports import NewCommit, Signature
+from tests.support.api import Work
+from tests.support.server import Server
+
+GIT = shutil.which("git")
+pytestmark = pytest.mark.skipif(GIT is None, reason="there is no git on the PATH")
+
+PUSH = {"content-type": "application/x-git-receive-pack-request"}
+FETCH = {"content-type": "application/x-git-upload-pack-request"}
+
+
+def commit_of(work: Work, *, tree: ObjectID | None = None) -> tuple[Commit, list[Commit | Tree | Blob]]:
+    """A commit on top of `main`, and all that is new with it; of another `tree` when one is named."""
+    blob, files = Blob.from_string(b"a:\n  type: m\n"), Tree()
+    files.add(b"artifacts.yml", 0o100644, blob.id)
+    made = Commit()
+    made.tree = tree or files.id
+    made.parents = [ObjectID(work.head().encode())]
+    made.author = made.committer = b"Grace <grace@example.org>"
+    made.author_time = made.commit_time = made.author_timezone = made.commit_timezone = 0
+    made.message = b"By hand\n"
+    return made, [made, files, blob]
+
+
+def body(old: str, new: str, pack: bytes, ref: str = "refs/heads/main") -> bytes:
+    """What a client sends to move one ref."""
+    return packet(f"{old} {new} {ref}\0report-status side-band-64k agent=test\n".encode()) + FLUSH + pack
+
+
+def push(work: Work, content: bytes, **headers: str) -> httpx.Response:
+    address = f"/git/{work.name}/git-receive-pack"
+    return work.server.client.post(address, content=content, headers={**PUSH, **headers})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/git/%2e%2e/catalog/info/refs",
+        "/git/demo/%2e%2e/%2e%2e/catalog/info/refs",
+        "/git/..%2fcatalog/info/refs",
+        "/git//etc/info/refs",
+        "/git/%00/info/refs",
+        "/git/demo.git.git/info/refs",
+        "/git/catalog/info/refs",
+        "/git/.creating/info/refs",
+    ],
+)
+def test_no_name_leads_out_of_the_projects(shared_server: Server, path: str) -> None:
+    address = urlsplit(shared_server.url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port)
+    connection.request("GET", f"{path}?service=git-upload-pack")  # as it is, where others would tidy it up
+    answer = connection.getresponse()
+    assert answer.status == 404
+    assert b"catalog.git" not in answer.read()
+    connection.close()
+
+
+def test_what_is_no_request_of_a_git_client_is_refused_with_a_line_of_text(work: Work) -> None:
+    client, root = work.server.client, f"/git/{work.name}"
+    answers = {
+        client.get(f"{root}/info/refs"): 403,
+        client.get(f"{root}/HEAD"): 404,
+        client.get(f"{root}/git-upload-pack"): 405,
+        client.post(f"{root}/info/refs"): 405,
+        client.post(f"{root}/git-upload-pack", content=b"0000"): 415,
+        client.post(f"{root}/git-receive-pack", content=b"0000", headers=FETCH): 415,
+        push(work, b"zzzz"): 400,
+        push(work, b"0009hello"): 400,
+        push(work, body("x" * 40, "y" * 40, b"")): 400,
+        push(work, b"", **{"content-encoding": "br"}): 415,
+        push(work, b"no gzip", **{"content-encoding": "gzip"}): 400,
+        push(work, gzip.compress(b"0000" * 99)[:-9], **{"content-encoding": "gzip"}): 400,
+        client.get(f"{root}/info/refs?service=git-upload-pack", headers={"origin": "http://evil.example"}): 403,
+    }
+    assert {answer.status_code: answer.text for answer, status in answers.items() if answer.status_code != status} == {}
+    plain = [answer for answer in answers if "origin" not in answer.request.headers]
+    assert {answer.headers["content-type"] for answer in plain} == {"text/plain; charset=utf-8"}
+
+
+def test_a_request_that_moves_nothing_is_answered_with_nothing(work: Work) -> None:
+    answer = push(work, FLUSH)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_push_may_come_packed_and_in_chunks(work: Work) -> None:
+    made, new = commit_of(work)
+    content = gzip.compress(body(work.head(), made.id.decode(), packed_bytes(new)[0]))
+
+    def portions() -> Iterator[bytes]:
+        yield from (content[at : at + 7] for at in range(0, len(content), 7))
+
+    address = f"/git/{work.name}/git-receive-pack"
+    answer = work.server.client.post(address, content=portions(), headers={**PUSH, "content-encoding": "gzip"})
+    assert b"unpack ok" in answer.content
+    assert work.head() == made.id.decode()
+    assert work.names() == ["a"]
+
+
+def test_a_fetch_may_come_packed(work: Work) -> None:
+    head = work.put("a", type="m")
+    wanted = packet(b"command=fetch") + b"0001" + packet(f"want {head}\n".encode()) + packet(b"done\n") + FLUSH
+    headers = {**FETCH, "git-protocol": "version=2", "content-encoding": "gzip"}
+    address = f"/git/{work.name}/git-upload-pack"
+    answer = work.server.client.post(address, content=gzip.compress(wanted), headers=headers)
+    assert answer.headers["content-type"] == "application/x-git-upload-pack-result"
+    assert b"PACK" in answer.content
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda pack: pack[:-25], "cannot be kept"),
+        (lambda pack: pack[:40], "cannot be kept"),
+        (lambda pack: pack[:40] + bytes([pack[40] ^ 255]) + pack[41:], "cannot be kept"),
+        (lambda _: b"", "not whole"),
+        (lambda _: b"PACK", "cannot be kept"),
+        (lambda _: b"\xff" * 100_000, "cannot be kept"),
+    ],
+)
+def test_a_damaged_pack_is_refused_and_leaves_nothing(work: Work, harm: object, said: str) -> None:
+    before, files = work.head(), stored(work)
+    made, new = commit_of(work)
+    assert callable(harm)
+    answer = push(work, body(before, made.id.decode(), harm(packed_bytes(new)[0])))
+    assert answer.status_code == 200
+    assert said in answer.text
+    assert "ng refs/heads/main" in answer.text
+    assert (work.head(), stored(work)) == (before, files)
+
+
+def test_a_pack_that_lacks_what_its_commit_needs_is_refused(work: Work) -> None:
+    before, files = work.head(), stored(work)
+    made, _ = commit_of(work, tree=ObjectID(b"1" * 40))
+    answer = push(work, body(before, made.id.decode(), packed_bytes([made])[0]))
+    assert "ng refs/heads/main" in answer.text
+    assert (work.head(), stored(work)) == (before, files)
+
+
+def test_a_branch_that_moved_meanwhile_is_left_where_it_is(work: Work) -> None:
+    made, new = commit_of(work)
+    stale, head = work.head(), work.put("b", type="m")
+    answer = push(work, body(stale, made.id.decode(), packed_bytes(new)[0]))
+    assert "ng refs/heads/main fetch first" in answer.text
+    assert work.head() == head
+    assert not (work.repository / "objects" / made.id.decode()[:2] / made.id.decode()[2:]).exists()
+
+
+def test_a_client_that_dawdles_holds_up_nobody_and_leaves_nothing(work: Work) -> None:
+    made, new = commit_of(work)
+    content, files = body(work.head(), made.id.decode(), packed_bytes(new)[0]), stored(work)
+    address = urlsplit(work.server.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as peer:
+        head = f"POST /git/{work.name}/git-receive-pack HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        head += f"Content-Type: {PUSH['content-type']}\r\nContent-Length: {len(content)}\r\n\r\n"
+        peer.sendall(head.encode() + content[:-10])
+        assert stored(work) == files
+        assert work.put("b", type="m") == work.head()
+    assert work.names() == ["b"]
+
+
+def stored(work: Work) -> set[str]:
+    return {str(path) for path in (work.repository / "objects").rglob("*")}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Registry]]:
+    """The endpoint in this process, so that its limits can be made small, with a project `p`."""
+    who = Signature("Ada", "ada@example.org", datetime.now(UTC))
+    git, memory = HostedGit(tmp_path), MemoryGit()
+    memory.create("catalog", "main", NewCommit({}, "Begin", who, who))
+    service = StockService(tmp_path, str(GIT))
+    objects = LocalObjects(tmp_path / "objects", "http://t", b"s" * 32)
+    stores = Stores(git, memory.repository("catalog"), MemoryCache(), objects, service=service)
+    registry = Registry(stores, b"s" * 32, max_changes=100, max_size=2**40)
+    await registry.create_project(Project("p"), "main", Actor("Ada", "ada@example.org"))
+    app = Starlette(routes=edge.git_routes(service))
+    app.state.registry = registry
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        yield client, registry
+    await registry.close()
+
+
+async def test_a_push_that_is_too_large_is_heard_out_and_refused(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = desk
+    monkeypatch.setattr(edge, "MOST_PUSHED", 10_000)
+    content = body(NO_OBJECT, "1" * 40, b"PACK" + bytes(15_000), "refs/heads/big")
+    answer = await client.post("/git/p/git-receive-pack", content=content, headers=PUSH)
+    assert answer.status_code == 200
+    assert "unpack a push has at most" in answer.text
+    endless = await client.post("/git/p/git-receive-pack", content=content + bytes(10_000), headers=PUSH)
+    assert endless.status_code == 413
+
+
+async def test_a_small_body_that_unpacks_to_much_is_refused(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = desk
+    monkeypatch.setattr(edge, "MOST_ASKED", 10_000)
+    bomb = gzip.compress(bytes(5_000_000))
+    headers = {**FETCH, "content-encoding": "gzip"}
+    answer = await client.post("/git/p/git-upload-pack", content=bomb, headers=headers)
+    assert answer.status_code == 413
+
+
+async def test_a_client_that_sends_nothing_more_is_told_so(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = desk
+    monkeypatch.setattr(edge, "STALLED_SECONDS", 0.05)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"00"
+        await asyncio.sleep(10)
+
+    answer = await client.post("/git/p/git-receive-pack", content=nothing(), headers=PUSH)
+    assert answer.status_code == 400
+
+
+@given(st.binary(max_size=300))
+def test_whatever_is_sent_is_read_as_a_push_or_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "request"
+    path.write_bytes(raw)
+    with path.open("rb") as file:
+        with suppress(Refusal):
+            assert read_push(file)
+
+
+@given(st.binary(max_size=300_000))
+def test_what_is_said_on_a_band_is_heard_whole(content: bytes) -> None:
+    heard, packets = b"", b"".join(banded(b"\x02", content))
+    while packets:
+        length = int(packets[:4], 16)
+        assert 5 < length <= 65520
+        assert packets[4:5] == b"\x02"
+        heard, packets = heard + packets[5:length], packets[length:]
+    assert heard == content
