@@ -253,9 +253,8 @@ async def test_a_client_that_sends_nothing_more_is_told_so(
 def test_whatever_is_sent_is_read_as_a_push_or_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "request"
     path.write_bytes(raw)
-    with path.open("rb") as file:
-        with suppress(Refusal):
-            assert read_push(file)
+    with path.open("rb") as file, suppress(Refusal):
+        assert read_push(file)
 
 
 @given(st.binary(max_size=300_000))
