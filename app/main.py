@@ -31,6 +31,7 @@ from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import Places, connect
+from app.stores.objects.local import LocalObjects
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
@@ -79,7 +80,8 @@ def _lifespan(
                 remote_seconds=settings.remote_seconds,
                 strict_pushes=settings.strict_pushes,
             )
-            app.router.routes.extend([*object_routes(stores.objects), *git_routes(stores.service)])
+            served = object_routes(stores.objects) if isinstance(stores.objects, LocalObjects) else []
+            app.router.routes.extend([*served, *git_routes(stores.service)])
             app.state.registry = registry
             await registry.start()
             if with_demo and not registry.catalogue.projects:
@@ -107,6 +109,8 @@ def _places(settings: Settings) -> Places:
         catalog_url=settings.catalog_url,
         redis_url=settings.redis_url,
         queue_url=settings.queue_url,
+        objects_url=settings.objects_url,
+        objects_multipart_bytes=settings.objects_multipart_bytes,
         git_credentials=settings.git_credentials,
         ssh_key=settings.ssh_key,
         ssh_known_hosts=settings.ssh_known_hosts,

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None, description="The cache: redis://, rediss:// or unix://; a private one if unset."
     )
+    objects_url: str | None = Field(
+        None, description="The bucket with the bytes: s3://bucket/prefix?region=…; the data directory if unset."
+    )
+    objects_multipart_bytes: int = Field(
+        64 * 1024**2, ge=0, le=5 * 1024**3, description="Bytes from which an object is sent to the bucket in parts."
+    )
     queue_url: str | None = Field(
         None, description="The FIFO queue that hears of every event: sqs://name.fifo?region=…, or its https:// URL."
     )

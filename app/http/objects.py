@@ -9,9 +9,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from app.stores.errors import LinkRefusedError
-from app.stores.objects.headers import content_disposition
+from app.stores.objects.headers import checksum, content_disposition
 from app.stores.objects.links import Link
-from app.stores.objects.local import BLOCK, LocalObjects, checksum
+from app.stores.objects.local import BLOCK, LocalObjects
 from app.stores.ports import ObjectKey
 
 STALLED_AFTER = 60.0  # seconds an upload may send nothing

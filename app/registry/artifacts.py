@@ -14,7 +14,8 @@ from app.registry.lanes import Lanes
 from app.registry.manifest import InvalidEntryError, ObjectPin, entry_from
 from app.registry.messages import Idempotency, problem_with_message
 from app.registry.model import Actor, Artifact, Branch, Project
-from app.registry.transfers import PREFIX, Transfers, Upload
+from app.registry.transfers import Transfers
+from app.registry.uploads import PREFIX, Upload
 from app.registry.writing import Proposal
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -123,9 +124,9 @@ class Artifacts:
             raise MissingObjectsError([PREFIX + sha256 for sha256 in missing])
         planned = [_change(index, change, pins.get(index), stored) for index, change in enumerate(changes)]
         digest_of = {"changes": [[type(c).__name__, asdict(c)] for c in changes], "pending": pending.value}
-        committed = await self._write(project, request, planned, actor, digest_of)
-        uploads = tuple(self._transfers.upload(project, pin, stored=False) for pin in missing.values())
-        return Committed(*committed, uploads)
+        # First, so that a store that cannot be used leaves no commit behind.
+        uploads = await self._transfers.begin(project, list(missing.values()))
+        return Committed(*await self._write(project, request, planned, actor, digest_of), uploads)
 
     async def restore(
         self, project: Project, request: WriteRequest, name: str, revision: str, actor: Actor

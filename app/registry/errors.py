@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from app.registry.model import Change
 
 
+LISTED = 10
+"""Parts a message names; `Query.upload` lists what has arrived."""
+
+
 class RegistryError(Exception):
     """The base of every refusal. Its message is written for the caller and safe to show."""
 
@@ -104,8 +108,10 @@ class MissingObjectsError(RegistryError):
 
     code = "MISSING_OBJECTS"
 
-    def __init__(self, digests: Sequence[str]) -> None:
+    def __init__(self, digests: Sequence[str], parts: Sequence[int] = ()) -> None:
         listed = ", ".join(digests)
+        if parts:  # of the one upload that was to be completed
+            listed += f" ({len(parts)} of its parts: {', '.join(map(str, parts[:LISTED]))})"
         super().__init__(f"These bytes have not arrived: {listed}. PUT them with createUploads, then try again.")
         self.digests = tuple(digests)
 
@@ -119,6 +125,18 @@ class DigestMismatchError(RegistryError):
         super().__init__(message)
         self.expected = expected
         self.actual = actual
+
+
+class ObjectStoreUnavailableError(RegistryError):
+    """The object store cannot be asked for now; `reason` is in its own words. What needs no bytes goes on."""
+
+    code = "OBJECT_STORE_UNAVAILABLE"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The object store cannot be used right now ({reason}). Try again in a moment; if it lasts, the server's "
+            "log says more."
+        )
 
 
 class IdempotencyKeyReusedError(RegistryError):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from app.registry.manifest import ObjectPin
-from app.registry.model import Artifact, ObjectState
+from app.registry.model import Artifact, ObjectState, Project
 from app.registry.offload import Offload
+from app.registry.reach import object_store
 from app.stores.ports import ObjectKey, ObjectStore
 
 Bytes: TypeAlias = tuple[str, str, int]
@@ -20,8 +21,9 @@ LOOKING = 16
 class Presence:
     """Asks the store, and remembers what was there.
 
-    Bytes are named by what they are and written once, so READY is believed for `BELIEVED_SECONDS`, as long as a
-    download link holds. That bytes are MISSING is asked every time: they may arrive at any moment.
+    Bytes are named by what they are and written once, so among many READY is believed for `BELIEVED_SECONDS`, as long
+    as a download link holds, or until a look says otherwise. That bytes are MISSING is asked every time: they may
+    arrive at any moment.
     """
 
     def __init__(self, objects: ObjectStore, offload: Offload, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +36,20 @@ class Presence:
         """Which of these bytes the store has. `wanted` is walked in a worker thread."""
         ready, unsure = await self._offload(self._sorted, wanted)
         return ready | await self._found(unsure)
+
+    async def state(self, project: Project, pin: ObjectPin) -> ObjectState:
+        """Whether pinned bytes can be fetched. One look into the store, unless Git says they are still awaited.
+
+        What it sees goes for `ready` too. Raises ObjectStoreUnavailableError, as all that looks does.
+        """
+        if pin.pending:
+            return ObjectState.PENDING
+        one = project.name, pin.sha256, pin.size
+        if await self._there(one):
+            self._believe([one])
+            return ObjectState.READY
+        self._believed.pop(one, None)
+        return ObjectState.MISSING
 
     async def among(self, artifacts: Sequence[Artifact], states: Collection[ObjectState]) -> list[Artifact]:
         """The artifacts that pin bytes in one of these states. Looks into the store for READY and MISSING."""
@@ -52,14 +68,18 @@ class Presence:
 
         async def look() -> None:
             for one in left:
-                project, sha256, size = one
-                stat = await self._objects.stat(ObjectKey(project, sha256))
-                if stat and stat.size == size:
+                if await self._there(one):
                     found.add(one)
 
         await asyncio.gather(*(look() for _ in range(LOOKING)))
         self._believe(found)
         return frozenset(found)
+
+    async def _there(self, one: Bytes) -> bool:
+        project, sha256, size = one
+        with object_store():
+            stat = await self._objects.stat(ObjectKey(project, sha256))
+        return stat is not None and stat.size == size
 
     def _believe(self, found: Iterable[Bytes]) -> None:
         until = self._clock() + BELIEVED_SECONDS

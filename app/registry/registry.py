@@ -26,6 +26,7 @@ from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
+from app.registry.uploads import Uploads
 from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
 
@@ -92,7 +93,8 @@ class Registry:
         self.pushes = (
             Pushes(service, self.lanes, self.sync, self.manifests, offload, strict=strict_pushes) if service else None
         )
-        self.transfers = Transfers(stores.objects, Tickets(secret), self.branches, self.manifests, self.lanes)
+        self.uploads = Uploads(stores.objects, Tickets(secret))
+        self.transfers = Transfers(stores.objects, self.uploads, self.branches, self.manifests, self.lanes)
         self.presence = Presence(stores.objects, offload)
         self.index = Index(self.catalogue, self.sync, self.manifests, self.presence, offload)
         self.artifacts = Artifacts(

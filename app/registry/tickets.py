@@ -6,7 +6,10 @@ import hmac
 import json
 from dataclasses import astuple, dataclass
 
-_VERSION = "u1"
+from app.registry.manifest import ObjectPin
+from app.stores.ports import Multipart
+
+_VERSION = "u2"
 
 
 class TicketError(Exception):
@@ -27,7 +30,7 @@ class TicketExpiredError(TicketError):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One upload: the bytes promised (`size` in bytes), and until when (unix seconds)."""
+    """One upload: the bytes promised (`size` in bytes), until when (unix seconds), and its parts if it has several."""
 
     project: str
     sha256: str
@@ -35,6 +38,12 @@ class Ticket:
     content_type: str
     filename: str | None
     expires_at: int
+    multipart: Multipart | None = None
+
+    @property
+    def pin(self) -> ObjectPin:
+        """The bytes as an entry pins them once they are here."""
+        return ObjectPin(self.sha256, self.size, self.content_type, self.filename, pending=False)
 
 
 class Tickets:
@@ -57,7 +66,9 @@ class Tickets:
             raise TicketInvalidError(
                 "This is no upload this registry has issued: ask for a new one with createUploads."
             )
-        ticket = Ticket(*json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+        values = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        values[-1] = Multipart(*values[-1]) if values[-1] else None
+        ticket = Ticket(*values)
         if now >= ticket.expires_at:
             raise TicketExpiredError("This upload has expired: ask for a new one with createUploads.")
         return ticket

@@ -6,7 +6,8 @@ from app.registry.artifacts import ObjectRequest, pin_of
 from app.registry.errors import InvalidInputError, Issue
 from app.registry.manifest import ObjectPin
 from app.registry.model import ObjectState, Project
-from app.registry.transfers import Completed, Upload
+from app.registry.transfers import Completed
+from app.registry.uploads import Upload, WantedPart
 from app.resolvers.context import Context
 from app.stores.ports import SignedRequest
 
@@ -16,7 +17,7 @@ MAX_SECONDS = 7 * 24 * 3600
 
 async def state(context: Context, project: Project, pin: ObjectPin) -> ObjectState:
     """Whether pinned bytes can be fetched."""
-    return await context.registry.transfers.state(project, pin)
+    return await context.registry.presence.state(project, pin)
 
 
 async def download(context: Context, project: Project, pin: ObjectPin, expires_in: int | None) -> SignedRequest | None:
@@ -26,11 +27,13 @@ async def download(context: Context, project: Project, pin: ObjectPin, expires_i
         raise InvalidInputError.of("expiresIn", f"A link works for 1 to {MAX_SECONDS} seconds, not {seconds}.")
     if await state(context, project, pin) is not ObjectState.READY:
         return None
-    return context.registry.transfers.download(project, pin, seconds)
+    return await context.registry.transfers.download(project, pin, seconds)
 
 
-async def create_uploads(context: Context, project_name: str, objects: Sequence[ObjectRequest]) -> list[Upload]:
-    """Uploads for these bytes. Raises InvalidInputError, NotFoundError."""
+async def create_uploads(
+    context: Context, project_name: str, objects: Sequence[ObjectRequest], *, checked: bool
+) -> list[Upload]:
+    """Uploads for these bytes; `checked` ones give each part's digest. Raises InvalidInputError, NotFoundError."""
     project = context.registry.catalogue.require(project_name)
     if not 1 <= len(objects) <= context.limits.commit_changes:
         message = f"Ask for 1 to {context.limits.commit_changes} uploads at once, not {len(objects)}."
@@ -42,11 +45,16 @@ async def create_uploads(context: Context, project_name: str, objects: Sequence[
     ]
     if issues:
         raise InvalidInputError(issues)
-    return await context.registry.transfers.create(project, [pin_of(wanted) for wanted in objects])
+    return await context.registry.transfers.create(project, [pin_of(wanted) for wanted in objects], checked=checked)
 
 
-async def complete_upload(context: Context, upload: str) -> Completed:
+async def upload(context: Context, upload_id: str, wanted: Sequence[WantedPart] | None) -> Upload:
+    """An upload as the store has it now, with requests for its parts. Raises InvalidInputError, NotFoundError."""
+    context.registry.catalogue.require(context.registry.uploads.ticket(upload_id).project)
+    return await context.registry.uploads.resume(upload_id, wanted)
+
+
+async def complete_upload(context: Context, upload_id: str, etags: Sequence[str] | None) -> Completed:
     """Check what an upload brought and commit that it is here."""
-    ticket = context.registry.transfers.ticket(upload)
-    project = context.registry.catalogue.require(ticket.project)
-    return await context.registry.transfers.complete(project, upload, context.caller)
+    project = context.registry.catalogue.require(context.registry.uploads.ticket(upload_id).project)
+    return await context.registry.transfers.complete(project, upload_id, etags, context.caller)

@@ -12,6 +12,7 @@ from app.registry.artifacts import (
 )
 from app.registry.changes import DeleteEntry, RenameEntry
 from app.registry.model import DEFAULT_MANIFEST_PATH, Project
+from app.registry.uploads import WantedPart
 from app.schema import described
 from app.schema.scalars import HEAD, JSON, URL, BigInt, Digest, GitObjectID, GitRevision
 from app.schema.system import ActorInput
@@ -238,10 +239,28 @@ class CreateUploadsInput:
 
     project: The project whose store is to have them.
     objects: The bytes.
+    check_parts: Whether the store is to check every part of large ones as it arrives: `Query.upload` then asks for the
+        parts' digests before it gives requests. Without it, what was sent is checked when all of it is there.
     """
 
     project: str
     objects: list[ObjectInput]
+    check_parts: bool | None = False
+
+
+@described.input_
+class UploadPartInput:
+    """A part a request is wanted for.
+
+    number: Which part, counted from 1.
+    digest: Its sha-256, when the upload was made with `checkParts`; left out otherwise.
+    """
+
+    number: int
+    digest: Digest | None = None
+
+    def part(self) -> WantedPart:
+        return WantedPart(self.number, self.digest)
 
 
 @described.input_
@@ -249,7 +268,8 @@ class CompleteUploadInput:
     """An upload whose bytes were sent.
 
     upload: The upload's id.
-    etags: The ETags the store answered the parts with, in their order; needed only for uploads in several parts.
+    etags: The ETags the store answered the parts with, in their order. May be left out: the store is asked; where they
+        are given, they have to be those of the parts it has.
     """
 
     upload: strawberry.ID

@@ -239,16 +239,20 @@ class Mutation:
 
         input: The bytes.
         """
-        made = await objects.create_uploads(info.context, input.project, [one.request() for one in input.objects])
+        wanted = [one.request() for one in input.objects]
+        made = await objects.create_uploads(info.context, input.project, wanted, checked=bool(input.check_parts))
         return CreateUploadsSuccess(uploads=[Upload(value=one) for one in made])
 
     @described.mutation
     async def complete_upload(self, info: Info, input: CompleteUploadInput) -> CompleteUploadResult:  # noqa: A002
         """Check size and digest against the store before believing them; make READY what the commits named.
 
+        What came in several parts is read once for it, which takes as long as reading does. Safe to repeat, also when
+        no answer came.
+
         input: The upload.
         """
-        done = await objects.complete_upload(info.context, input.upload)
+        done = await objects.complete_upload(info.context, input.upload, input.etags)
         return CompleteUploadSuccess(
             upload=Upload(value=done.upload),
             object=StoredObject(project=done.project, pin=done.pin),

@@ -2,15 +2,17 @@
 
 import strawberry
 
-from app.resolvers import artifacts, nodes, projects
+from app.resolvers import artifacts, nodes, objects, projects
 from app.schema import described
 from app.schema.artifact import Artifact, ArtifactConnection, ArtifactEdge, ArtifactFilter, DataObject
 from app.schema.info import Info
+from app.schema.inputs import UploadPartInput
 from app.schema.node import Node, decode
 from app.schema.paging import counted
 from app.schema.project import Project, ProjectConnection, ProjectEdge
 from app.schema.scalars import GitRevision
 from app.schema.system import Actor, Registry
+from app.schema.transfer import Upload
 from app.schema.views import node_view
 
 
@@ -80,6 +82,21 @@ class Query:
         """
         found = await artifacts.with_data_object_id(info.context, id)
         return DataObject(id=id, found=found) if found else None
+
+    @described.field
+    async def upload(
+        self,
+        info: Info,
+        id: strawberry.ID,  # noqa: A002 (the schema's word)
+        parts: list[UploadPartInput] | None = None,
+    ) -> Upload:
+        """An upload taken up again: which parts have arrived, and new requests. One or two looks into the store.
+
+        id: The upload's id.
+        parts: The parts to make requests for; all that have not arrived when left out.
+        """
+        wanted = [part.part() for part in parts] if parts is not None else None
+        return Upload(value=await objects.upload(info.context, id, wanted))
 
     @described.field
     async def artifacts(

@@ -4,10 +4,10 @@ from datetime import datetime
 
 import strawberry
 
-from app.registry import model, transfers
+from app.registry import model, uploads
 from app.registry.manifest import ObjectPin
 from app.registry.model import ObjectState
-from app.registry.transfers import UploadState
+from app.registry.uploads import PREFIX, UploadState
 from app.resolvers import objects
 from app.schema import described
 from app.schema.info import Info
@@ -66,7 +66,7 @@ class StoredObject:
     @described.field
     def digest(self) -> Digest:
         """Their sha-256."""
-        return Digest(transfers.PREFIX + self.pin.sha256)
+        return Digest(PREFIX + self.pin.sha256)
 
     @described.field
     def size(self) -> BigInt:
@@ -129,12 +129,37 @@ class UploadPart:
     url: URL
     headers: list[HttpHeader]
 
+    @classmethod
+    def of(cls, part: uploads.Part, request: SignedRequest) -> "UploadPart":
+        return cls(
+            number=part.number,
+            offset=BigInt(part.offset),
+            size=BigInt(part.size),
+            method=request.method,
+            url=URL(request.url),
+            headers=headers_of(request),
+        )
+
+
+@described.type_
+class ArrivedPart:
+    """A part of the bytes that the store has.
+
+    number: Which part, counted from 1.
+    size: How many bytes it is.
+    etag: What the store answered to it.
+    """
+
+    number: int
+    size: BigInt
+    etag: str
+
 
 @described.type_
 class Upload:
     """Bytes to be sent, or stored already. The server keeps nothing for it: its id is a signed ticket."""
 
-    value: strawberry.Private[transfers.Upload]
+    value: strawberry.Private[uploads.Upload]
 
     @described.field
     def id(self) -> strawberry.ID:
@@ -144,7 +169,7 @@ class Upload:
     @described.field
     def digest(self) -> Digest:
         """The sha-256 the bytes must have."""
-        return Digest(transfers.PREFIX + self.value.pin.sha256)
+        return Digest(PREFIX + self.value.pin.sha256)
 
     @described.field
     def size(self) -> BigInt:
@@ -158,15 +183,25 @@ class Upload:
 
     @described.field
     def parts(self) -> list[UploadPart]:
-        """The requests to make; none when there is nothing left to send."""
-        request = self.value.request
-        if request is None:
-            return []
-        size = BigInt(self.value.pin.size)
-        url, headers = URL(request.url), headers_of(request)
-        return [UploadPart(number=1, offset=BigInt(0), size=size, method=request.method, url=url, headers=headers)]
+        """The requests to make, one a part; none when there is nothing left to send.
+
+        Bytes too many for one request have several parts. Where `checkParts` was asked for there are none before
+        `Query.upload` is told the parts' digests.
+        """
+        return [UploadPart.of(part, request) for part, request in self.value.requests]
+
+    @described.field
+    def part_size(self) -> BigInt | None:
+        """How many bytes every part has but the last; null when one request takes them all."""
+        multipart = self.value.multipart
+        return BigInt(multipart.part_size) if multipart else None
+
+    @described.field
+    def arrived(self) -> list[ArrivedPart]:
+        """The parts the store has, when `Query.upload` looked; none while there is but one or the bytes are STORED."""
+        return [ArrivedPart(number=one.number, size=BigInt(one.size), etag=one.etag) for one in self.value.arrived]
 
     @described.field
     def expires_at(self) -> datetime | None:
-        """Until when the requests work; null when there is nothing left to send."""
+        """Until when the requests work; null when there are none."""
         return self.value.expires_at

@@ -20,7 +20,7 @@ from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.git.mirrored import Mirrors
 from app.stores.git.serving import StockService
 from app.stores.objects.local import LocalObjects
-from app.stores.ports import Cache, GitHost, GitService, NewCommit, Queue, Repository, Signature
+from app.stores.ports import Cache, GitHost, GitService, NewCommit, ObjectStore, Queue, Repository, Signature
 from app.stores.secret import shared_secret, signing_secret
 
 STARTING_SECONDS = 5.0
@@ -43,6 +43,8 @@ class Places:
     catalog_url: str | None = None
     redis_url: str | None = None
     queue_url: str | None = None
+    objects_url: str | None = None
+    objects_multipart_bytes: int = 0
     git_credentials: Path | None = None
     ssh_key: Path | None = None
     ssh_known_hosts: Path | None = None
@@ -56,7 +58,7 @@ class Connected:
     git: GitHost
     catalogue: Repository
     cache: Cache
-    objects: LocalObjects
+    objects: ObjectStore
     queue: Queue | None
     secret: bytes
     service: GitService | None = None
@@ -78,9 +80,7 @@ async def connect(places: Places) -> AsyncIterator[Connected]:
         if not alone:
             lock.share()
         secret = shared_secret(places.secret) if places.secret else signing_secret(data_dir / "secret")
-        objects = LocalObjects(data_dir / "objects", places.base_url, secret)
-        if alone:
-            objects.clean()
+        objects = await _objects(places, secret, alone=alone)
         mirrors = _mirrors(places)
         git = HostedGit(data_dir / "git", mirrors)
         catalogue = await asyncio.to_thread(_catalogue, places, mirrors)
@@ -152,6 +152,24 @@ def look_into(data_dir: Path) -> tuple[GitHost, Repository, Cache]:
     if not (data_dir / "catalog.git").is_dir():
         raise StoreError(f"There is no registry in {data_dir}. Name the server's --data-dir.")
     return HostedGit(data_dir / "git"), DiskRepository(data_dir / "catalog.git"), MemoryCache()
+
+
+async def _objects(places: Places, secret: bytes, *, alone: bool) -> ObjectStore:
+    """The bucket, asked what it can do, or the data directory's own folder. Raises StoreError."""
+    if places.objects_url is None:
+        local = LocalObjects(places.data_dir / "objects", places.base_url, secret)
+        if alone:
+            local.clean()
+        return local
+    from app.stores.objects.bucket import Address  # noqa: PLC0415 (half a second that only a bucket is worth)
+    from app.stores.objects.s3 import S3Objects  # noqa: PLC0415 (the same)
+
+    try:
+        bucket = S3Objects(Address.parse(places.objects_url), places.objects_multipart_bytes)
+    except ValueError as error:
+        raise StoreError(f"REGISTRY_OBJECTS_URL cannot be used: {error}.") from error
+    await bucket.start()
+    return bucket
 
 
 def queue_at(url: str) -> Queue:

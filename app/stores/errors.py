@@ -77,6 +77,22 @@ class QueueUnavailableError(StoreError):
     """The queue accepted nothing, or what it accepted is not known. Never fatal: Git has what there is to send."""
 
 
+class ObjectsUnavailableError(StoreError):
+    """The object store did not answer, or not with what it was asked for. Trying again may succeed."""
+
+
+class PartsGoneError(StoreError):
+    """The object store knows the upload in parts no more, and has nothing of what was sent."""
+
+
+class BytesDifferError(StoreError):
+    """The bytes sent in parts have another sha-256 than they were announced with: `sha256`. They are deleted."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(f"the parts together have the sha-256 {sha256}")
+        self.sha256 = sha256
+
+
 class LinkRefusedError(StoreError):
     """A signed link was altered, has expired or does not fit what was sent. `status` is the HTTP answer."""
 

@@ -301,17 +301,73 @@ class ObjectStat:
     sha256: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """An upload in parts as the store knows it. Every part but the last is `part_size` bytes.
+
+    Of a `checked` one each part is sent under a signed sha-256 of its own; of any other none is.
+    """
+
+    id: str
+    part_size: int
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that has arrived, by its number, counted from 1. `size` is bytes, `etag` what the store answered."""
+
+    number: int
+    size: int
+    etag: str
+    sha256: str | None
+
+
+class MultipartStore(Protocol):
+    """How bytes too large for one request are sent. Nothing stands under the key before its sha-256 is proven."""
+
+    async def begin(self, key: ObjectKey, *, size: int, content_type: str, checked: bool) -> Multipart | None:
+        """A new upload in parts, or None for a size that one request takes. Raises ObjectsUnavailableError."""
+
+    async def sign_part(
+        self, key: ObjectKey, upload: Multipart, number: int, *, size: int, sha256: str | None, expires_in: int
+    ) -> SignedRequest:
+        """A request that sends one part of exactly `size` bytes, as often as need be; `sha256` when `checked`."""
+
+    async def parts(self, key: ObjectKey, upload: Multipart) -> Sequence[StoredPart] | None:
+        """The parts that have arrived, by number; None when the store knows no such upload, or no more.
+
+        Raises ObjectsUnavailableError.
+        """
+
+    async def assemble(self, key: ObjectKey, upload: Multipart, parts: Sequence[StoredPart]) -> None:
+        """Make the object of these parts; of an upload that is known no more, finish what was begun. Safe to repeat.
+
+        The bytes are read once, and stand under the key only when they have its sha-256. Other uploads of the same
+        bytes are given up then. Raises PartsGoneError, BytesDifferError, ObjectsUnavailableError.
+        """
+
+
 class ObjectStore(Protocol):
     """Where the bytes are. Bytes never pass through the API: callers move them with signed requests."""
 
-    def sign_put(self, key: ObjectKey, *, size: int, content_type: str, expires_in: int) -> SignedRequest:
-        """A request that stores exactly `size` bytes of exactly this sha-256, once, within `expires_in` seconds."""
+    @property
+    def multipart(self) -> MultipartStore | None:
+        """How large objects are sent, or None where one request takes any."""
 
-    def sign_get(self, key: ObjectKey, *, content_type: str, filename: str | None, expires_in: int) -> SignedRequest:
-        """A request that fetches the bytes, ranges included, and names the download `filename`."""
+    async def sign_put(self, key: ObjectKey, *, size: int, content_type: str, expires_in: int) -> SignedRequest:
+        """A request that stores exactly `size` bytes of exactly this sha-256, once, within `expires_in` seconds.
+
+        Costs no request of our own. Raises ObjectsUnavailableError when there are no credentials to sign with.
+        """
+
+    async def sign_get(
+        self, key: ObjectKey, *, content_type: str, filename: str | None, expires_in: int
+    ) -> SignedRequest:
+        """A request that fetches the bytes, ranges included, and names the download `filename`. Otherwise the same."""
 
     async def stat(self, key: ObjectKey) -> ObjectStat | None:
-        """What is stored under the key, or None."""
+        """What is stored under the key, or None. Raises ObjectsUnavailableError."""
 
     async def close(self) -> None:
         """Let go of every connection."""

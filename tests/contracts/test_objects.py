@@ -15,9 +15,13 @@ from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from app.http.objects import object_routes
+from app.stores.objects.bucket import Address
 from app.stores.objects.local import LocalObjects
+from app.stores.objects.s3 import S3Objects
 from app.stores.ports import ObjectKey, ObjectStore, SignedRequest
+from tests.support.s3 import CREDENTIALS, strict_s3
 
+LARGE = 16 * 1024 * 1024
 BODY = b"weights and biases" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
 KEY = ObjectKey("search/ranker", SHA256)
@@ -39,14 +43,31 @@ async def served(objects: LocalObjects, listener: socket.socket) -> AsyncIterato
     await server.wait_closed()
 
 
-@pytest.fixture(params=["local"])
-async def store(tmp_path: Path) -> AsyncIterator[ObjectStore]:
+@asynccontextmanager
+async def local(folder: Path) -> AsyncIterator[ObjectStore]:
     listener = socket.create_server(("127.0.0.1", 0))
-    objects = LocalObjects(tmp_path / "objects", f"http://127.0.0.1:{listener.getsockname()[1]}", b"s" * 32)
+    objects = LocalObjects(folder / "objects", f"http://127.0.0.1:{listener.getsockname()[1]}", b"s" * 32)
     objects.clean()
     async with served(objects, listener):
         yield objects
-    await objects.close()
+
+
+@asynccontextmanager
+async def strict() -> AsyncIterator[ObjectStore]:
+    with strict_s3() as bucket:
+        yield S3Objects(Address.parse(bucket.setting("some/prefix")), LARGE)
+
+
+@pytest.fixture(params=["local", "strict"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ObjectStore]:
+    """A store that believes nobody."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    async with local(tmp_path) if request.param == "local" else strict() as opened:
+        yield opened
+        await opened.close()
 
 
 @pytest.fixture
@@ -63,21 +84,23 @@ async def send(http: httpx.AsyncClient, request: SignedRequest, **changes: objec
     )
 
 
-def put(store: ObjectStore, key: ObjectKey = KEY, size: int = len(BODY), expires_in: int = 60) -> SignedRequest:
-    return store.sign_put(key, size=size, content_type="application/x-weights", expires_in=expires_in)
+async def put(store: ObjectStore, key: ObjectKey = KEY, size: int = len(BODY), expires_in: int = 60) -> SignedRequest:
+    return await store.sign_put(key, size=size, content_type="application/x-weights", expires_in=expires_in)
 
 
-def get(store: ObjectStore, filename: str | None = None, expires_in: int = 60, key: ObjectKey = KEY) -> SignedRequest:
-    return store.sign_get(key, content_type="application/x-weights", filename=filename, expires_in=expires_in)
+async def get(
+    store: ObjectStore, filename: str | None = None, expires_in: int = 60, key: ObjectKey = KEY
+) -> SignedRequest:
+    return await store.sign_get(key, content_type="application/x-weights", filename=filename, expires_in=expires_in)
 
 
 async def test_stored_bytes_come_back_as_they_were(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    assert (await send(http, put(store), content=BODY)).status_code == 200
-    assert (await send(http, get(store))).content == BODY
+    assert (await send(http, await put(store), content=BODY)).status_code == 200
+    assert (await send(http, await get(store))).content == BODY
 
 
 async def test_stat_tells_size_and_digest_of_what_is_stored(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    await send(http, put(store), content=BODY)
+    await send(http, await put(store), content=BODY)
     stat = await store.stat(KEY)
     assert stat is not None
     assert stat.size == len(BODY)
@@ -89,27 +112,27 @@ async def test_stat_of_what_nobody_stored_is_none(store: ObjectStore) -> None:
 
 
 async def test_a_link_to_what_nobody_stored_answers_404(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    assert (await send(http, get(store))).status_code == 404
+    assert (await send(http, await get(store))).status_code == 404
 
 
 async def test_no_bytes_are_bytes_too(store: ObjectStore, http: httpx.AsyncClient) -> None:
     key = ObjectKey("empty", hashlib.sha256(b"").hexdigest())
-    assert (await send(http, put(store, key, 0), content=b"")).status_code == 200
+    assert (await send(http, await put(store, key, 0), content=b"")).status_code == 200
     stat = await store.stat(key)
     assert stat is not None
     assert stat.size == 0
-    assert (await send(http, get(store, key=key))).content == b""
+    assert (await send(http, await get(store, key=key))).content == b""
 
 
 async def test_an_object_of_one_project_is_not_there_for_another(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    await send(http, put(store, ObjectKey("a/b", SHA256)), content=BODY)
+    await send(http, await put(store, ObjectKey("a/b", SHA256)), content=BODY)
     assert await store.stat(ObjectKey("a", SHA256)) is None
     assert await store.stat(ObjectKey("b", SHA256)) is None
     assert await store.stat(ObjectKey("a/b/c", SHA256)) is None
 
 
 async def test_an_object_is_written_once_only(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    request = put(store)
+    request = await put(store)
     await send(http, request, content=BODY)
     assert (await send(http, request, content=BODY)).status_code == 412
 
@@ -118,27 +141,27 @@ async def test_an_object_is_written_once_only(store: ObjectStore, http: httpx.As
 async def test_bytes_the_link_was_not_made_for_are_not_stored(
     store: ObjectStore, http: httpx.AsyncClient, body: bytes
 ) -> None:
-    assert 400 <= (await send(http, put(store), content=body)).status_code < 500
+    assert 400 <= (await send(http, await put(store), content=body)).status_code < 500
     assert await store.stat(KEY) is None
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "x-amz-checksum-sha256"])
 async def test_a_put_without_a_signed_header_is_refused(store: ObjectStore, http: httpx.AsyncClient, name: str) -> None:
-    request = put(store)
+    request = await put(store)
     headers = {header: value for header, value in request.headers if header != name}
     assert (await send(http, request, content=BODY, headers=headers)).status_code in {400, 403}
     assert await store.stat(KEY) is None
 
 
 async def test_an_expired_link_is_refused(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    requests = [put(store, expires_in=1), get(store, expires_in=1)]
+    requests = [await put(store, expires_in=1), await get(store, expires_in=1)]
     await asyncio.sleep(2.1)
     assert [(await send(http, request, content=BODY)).status_code for request in requests] == [403, 403]
 
 
 async def test_a_link_altered_anywhere_is_refused(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    await send(http, put(store), content=BODY)
-    url = get(store).url
+    await send(http, await put(store), content=BODY)
+    url = (await get(store)).url
     other = url.replace(SHA256, SHA256[::-1])
     signature = re.sub(r"(.)$", lambda match: "1" if match[1] == "0" else "0", url)
     for altered in (other, signature, url.replace("ranker", "reader")):
@@ -146,7 +169,7 @@ async def test_a_link_altered_anywhere_is_refused(store: ObjectStore, http: http
 
 
 async def test_a_get_link_does_not_put(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    response = await http.put(get(store).url, content=BODY, headers=dict(put(store).headers))
+    response = await http.put((await get(store)).url, content=BODY, headers=dict((await put(store)).headers))
     assert response.status_code in {400, 403}
     assert await store.stat(KEY) is None
 
@@ -154,28 +177,29 @@ async def test_a_get_link_does_not_put(store: ObjectStore, http: httpx.AsyncClie
 async def test_a_download_has_the_type_and_the_name_it_was_signed_with(
     store: ObjectStore, http: httpx.AsyncClient
 ) -> None:
-    await send(http, put(store), content=BODY)
-    response = await send(http, get(store, filename="modèle.bin"))
+    await send(http, await put(store), content=BODY)
+    response = await send(http, await get(store, filename="modèle.bin"))
     assert response.headers["content-type"] == "application/x-weights"
     assert response.headers["content-disposition"].startswith("attachment")
     assert "filename*=UTF-8''mod%C3%A8le.bin" in response.headers["content-disposition"]
 
 
 async def test_a_range_is_answered_with_that_range(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    await send(http, put(store), content=BODY)
-    response = await send(http, get(store), headers={"Range": "bytes=5-9"})
+    await send(http, await put(store), content=BODY)
+    response = await send(http, await get(store), headers={"Range": "bytes=5-9"})
     assert response.status_code == 206
     assert response.content == BODY[5:10]
     assert response.headers["content-range"] == f"bytes 5-9/{len(BODY)}"
 
 
 async def test_a_range_beyond_the_end_answers_416(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    await send(http, put(store), content=BODY)
-    assert (await send(http, get(store), headers={"Range": f"bytes={len(BODY)}-"})).status_code == 416
+    await send(http, await put(store), content=BODY)
+    assert (await send(http, await get(store), headers={"Range": f"bytes={len(BODY)}-"})).status_code == 416
 
 
 async def test_of_two_uploads_at_once_one_wins_and_one_is_told(store: ObjectStore, http: httpx.AsyncClient) -> None:
-    responses = await asyncio.gather(*(send(http, put(store), content=BODY) for _ in range(2)))
+    requests = [await put(store), await put(store)]
+    responses = await asyncio.gather(*(send(http, request, content=BODY) for request in requests))
     # S3 may tell the second that the first is still on its way.
     assert sorted(response.status_code for response in responses) in [[200, 412], [200, 409]]
     stat = await store.stat(KEY)
@@ -184,5 +208,5 @@ async def test_of_two_uploads_at_once_one_wins_and_one_is_told(store: ObjectStor
 
 
 async def test_a_signed_request_says_when_it_expires(store: ObjectStore) -> None:
-    put_request, get_request = put(store, expires_in=60), get(store, expires_in=120)
+    put_request, get_request = await put(store, expires_in=60), await get(store, expires_in=120)
     assert 58 <= (get_request.expires_at - put_request.expires_at).total_seconds() <= 62

@@ -1,5 +1,6 @@
 """Bytes through the API, on both roads: what arrives, what is refused, and what Git says in the meantime."""
 
+import asyncio
 import base64
 import json
 import time
@@ -197,7 +198,7 @@ def test_an_expired_link_is_refused_and_says_to_ask_for_a_new_one(
     secret = (shared_server.data_dir / "secret").read_bytes()
     store = LocalObjects(shared_server.data_dir / "objects", shared_server.url, secret)
     key = ObjectKey(work.name, digest_of(body).removeprefix("sha256:"))
-    request = store.sign_put(key, size=len(body), content_type="text/plain", expires_in=-1)
+    request = asyncio.run(store.sign_put(key, size=len(body), content_type="text/plain", expires_in=-1))
     refused = httpx.put(request.url, headers=dict(request.headers), content=body, trust_env=False)
     assert refused.status_code == 403
     assert refused.json()["errors"][0]["message"] == "This link has expired: ask for a new link."

@@ -63,16 +63,16 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def stored(objects: LocalObjects, http: httpx.AsyncClient) -> str:
     """The URL of a download of BODY."""
-    assert (await put(http, signed_put(objects), BODY)).status_code == 200
-    return signed_get(objects)
+    assert (await put(http, await signed_put(objects), BODY)).status_code == 200
+    return await signed_get(objects)
 
 
-def signed_put(objects: LocalObjects, key: ObjectKey = KEY, size: int = len(BODY)) -> SignedRequest:
-    return objects.sign_put(key, size=size, content_type="text/html", expires_in=60)
+async def signed_put(objects: LocalObjects, key: ObjectKey = KEY, size: int = len(BODY)) -> SignedRequest:
+    return await objects.sign_put(key, size=size, content_type="text/html", expires_in=60)
 
 
-def signed_get(objects: LocalObjects, filename: str | None = "page.html", content_type: str = "text/html") -> str:
-    return objects.sign_get(KEY, content_type=content_type, filename=filename, expires_in=60).url
+async def signed_get(objects: LocalObjects, filename: str | None = "page.html", content_type: str = "text/html") -> str:
+    return (await objects.sign_get(KEY, content_type=content_type, filename=filename, expires_in=60)).url
 
 
 async def put(http: httpx.AsyncClient, request: SignedRequest, content: object) -> httpx.Response:
@@ -123,7 +123,7 @@ async def test_a_key_that_could_leave_its_folder_has_no_path(objects: LocalObjec
 async def test_a_put_link_changed_in_its_query_is_refused(
     objects: LocalObjects, http: httpx.AsyncClient, change: dict[str, str | None]
 ) -> None:
-    request = signed_put(objects)
+    request = await signed_put(objects)
     response = await http.put(with_query(request.url, **change), headers=dict(request.headers), content=BODY)
     assert code(response) == (403, "LINK_INVALID")
     assert left_on_disk(objects) == []
@@ -139,7 +139,7 @@ async def test_a_get_link_changed_in_its_query_is_refused(
 async def test_a_link_serves_no_other_project_digest_or_method(
     objects: LocalObjects, stored: str, http: httpx.AsyncClient
 ) -> None:
-    request = signed_put(objects)
+    request = await signed_put(objects)
     assert code(await http.get(stored.replace("ranker", "reader"))) == (403, "LINK_INVALID")
     assert code(await http.get(stored.replace(SHA256, SHA256[::-1]))) == (403, "LINK_INVALID")
     assert code(await http.get(request.url)) == (403, "LINK_INVALID")
@@ -154,28 +154,28 @@ async def test_a_link_serves_no_other_project_digest_or_method(
 async def test_a_query_that_is_no_link_answers_400(
     objects: LocalObjects, http: httpx.AsyncClient, change: dict[str, str | None]
 ) -> None:
-    assert code(await http.get(with_query(signed_get(objects), **change))) == (400, "LINK_MALFORMED")
+    assert code(await http.get(with_query(await signed_get(objects), **change))) == (400, "LINK_MALFORMED")
 
 
 async def test_a_repeated_parameter_answers_400(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    assert code(await http.get(signed_get(objects) + "&type=a%2Fb")) == (400, "LINK_MALFORMED")
+    assert code(await http.get((await signed_get(objects)) + "&type=a%2Fb")) == (400, "LINK_MALFORMED")
 
 
 async def test_an_expired_link_says_to_ask_for_a_new_one(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    url = objects.sign_get(KEY, content_type="a/b", filename=None, expires_in=0).url
+    url = (await objects.sign_get(KEY, content_type="a/b", filename=None, expires_in=0)).url
     response = await http.get(url)
     assert code(response) == (403, "LINK_EXPIRED")
     assert "ask for a new link" in response.json()["errors"][0]["message"]
 
 
 async def test_another_secret_opens_nothing(objects: LocalObjects, http: httpx.AsyncClient, tmp_path: Path) -> None:
-    base_url = signed_get(objects).partition("/objects/")[0]
+    base_url = (await signed_get(objects)).partition("/objects/")[0]
     stranger = LocalObjects(tmp_path, base_url, b"t" * 32)
-    assert code(await http.get(signed_get(stranger))) == (403, "LINK_INVALID")
+    assert code(await http.get(await signed_get(stranger))) == (403, "LINK_INVALID")
 
 
 async def test_wrong_bytes_are_named_and_not_kept(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    assert code(await put(http, signed_put(objects), BODY[::-1])) == (400, "DIGEST_MISMATCH")
+    assert code(await put(http, await signed_put(objects), BODY[::-1])) == (400, "DIGEST_MISMATCH")
     assert left_on_disk(objects) == []
 
 
@@ -183,7 +183,7 @@ async def test_wrong_bytes_are_named_and_not_kept(objects: LocalObjects, http: h
 async def test_a_wrong_content_length_is_refused_before_the_body_is_read(
     objects: LocalObjects, http: httpx.AsyncClient, body: bytes
 ) -> None:
-    assert code(await put(http, signed_put(objects), body)) == (400, "SIZE_MISMATCH")
+    assert code(await put(http, await signed_put(objects), body)) == (400, "SIZE_MISMATCH")
     assert left_on_disk(objects) == []
 
 
@@ -193,7 +193,7 @@ async def chunked(body: bytes, size: int = 100) -> AsyncIterator[bytes]:
 
 
 async def test_a_chunked_body_of_the_right_size_is_stored(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    assert (await put(http, signed_put(objects), chunked(BODY))).status_code == 200
+    assert (await put(http, await signed_put(objects), chunked(BODY))).status_code == 200
     assert left_on_disk(objects) == [objects.path(KEY)]
 
 
@@ -201,19 +201,19 @@ async def test_a_chunked_body_of_the_right_size_is_stored(objects: LocalObjects,
 async def test_a_chunked_body_of_another_size_is_refused(
     objects: LocalObjects, http: httpx.AsyncClient, body: bytes
 ) -> None:
-    assert code(await put(http, signed_put(objects), chunked(body))) == (400, "SIZE_MISMATCH")
+    assert code(await put(http, await signed_put(objects), chunked(body))) == (400, "SIZE_MISMATCH")
     assert left_on_disk(objects) == []
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "x-amz-checksum-sha256"])
 async def test_a_header_other_than_signed_is_refused(objects: LocalObjects, http: httpx.AsyncClient, name: str) -> None:
-    request = signed_put(objects)
+    request = await signed_put(objects)
     response = await http.put(request.url, headers={**dict(request.headers), name: "text/plain"}, content=BODY)
     assert code(response) == (403, "HEADER_MISMATCH")
 
 
 async def test_a_stored_object_is_answered_before_the_body_is_sent(objects: LocalObjects, stored: str) -> None:
-    request = signed_put(objects)
+    request = await signed_put(objects)
     reader, writer = await asyncio.open_connection(urlsplit(stored).hostname, urlsplit(stored).port)
     await start_put(writer, request)
     assert b" 412 " in await reader.readline()
@@ -224,14 +224,14 @@ async def test_a_stored_object_is_answered_before_the_body_is_sent(objects: Loca
 
 async def test_a_second_upload_changes_nothing(objects: LocalObjects, stored: str, http: httpx.AsyncClient) -> None:
     before = objects.path(KEY).stat()
-    assert code(await put(http, signed_put(objects), BODY)) == (412, "ALREADY_STORED")
+    assert code(await put(http, await signed_put(objects), BODY)) == (412, "ALREADY_STORED")
     assert objects.path(KEY).stat() == before
     assert (await http.get(stored)).content == BODY
 
 
 async def test_of_many_uploads_at_once_one_wins(objects: LocalObjects, http: httpx.AsyncClient) -> None:
     body = os.urandom(3_000_000)
-    request = signed_put(objects, ObjectKey("many", hashlib.sha256(body).hexdigest()), len(body))
+    request = await signed_put(objects, ObjectKey("many", hashlib.sha256(body).hexdigest()), len(body))
     responses = await asyncio.gather(*(put(http, request, body) for _ in range(5)))
     assert sorted(response.status_code for response in responses) == [200, 412, 412, 412, 412]
     assert len(left_on_disk(objects)) == 1
@@ -252,7 +252,7 @@ async def until(condition: object) -> None:
 
 
 async def test_a_client_that_hangs_up_leaves_nothing_behind(objects: LocalObjects) -> None:
-    request = signed_put(objects)
+    request = await signed_put(objects)
     _, writer = await asyncio.open_connection(urlsplit(request.url).hostname, urlsplit(request.url).port)
     await start_put(writer, request, BODY[:1000])
     await until(lambda: left_on_disk(objects))
@@ -263,7 +263,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(objects: LocalObject
 
 async def test_a_client_that_falls_silent_is_sent_away(objects: LocalObjects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "STALLED_AFTER", 0.05)
-    request = signed_put(objects)
+    request = await signed_put(objects)
     reader, writer = await asyncio.open_connection(urlsplit(request.url).hostname, urlsplit(request.url).port)
     await start_put(writer, request, BODY[:1000])
     assert b" 408 " in await reader.readline()
@@ -280,7 +280,7 @@ async def test_a_full_disk_is_said_and_nothing_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        assert code(await put(http, signed_put(objects), BODY)) == (507, "STORAGE_FULL")
+        assert code(await put(http, await signed_put(objects), BODY)) == (507, "STORAGE_FULL")
     assert left_on_disk(objects) == []
 
 
@@ -341,10 +341,10 @@ async def test_a_range_of_other_bytes_gives_the_whole(stored: str, http: httpx.A
 
 
 async def test_a_download_of_nothing_answers_404(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    assert code(await http.get(signed_get(objects))) == (404, "OBJECT_NOT_FOUND")
+    assert code(await http.get(await signed_get(objects))) == (404, "OBJECT_NOT_FOUND")
 
 
 async def test_a_refusal_is_json_like_every_other_refusal(objects: LocalObjects, http: httpx.AsyncClient) -> None:
-    response = await http.get(signed_get(objects))
+    response = await http.get(await signed_get(objects))
     assert json.loads(response.content).keys() == {"errors"}
     assert response.headers["content-type"] == "application/json"

@@ -64,8 +64,8 @@ async def test_two_gibibytes_go_up_and_down_in_flat_memory(other_process: tuple[
             yield block
 
     key = ObjectKey("big", digest.hexdigest())
-    request = objects.sign_put(key, size=size, content_type="a/b", expires_in=600)
-    url = objects.sign_get(key, content_type="a/b", filename=None, expires_in=600).url
+    request = await objects.sign_put(key, size=size, content_type="a/b", expires_in=600)
+    url = (await objects.sign_get(key, content_type="a/b", filename=None, expires_in=600)).url
     async with httpx.AsyncClient(trust_env=False, timeout=120, transport=httpx.AsyncHTTPTransport(retries=8)) as http:
         assert (await http.get(url)).status_code == 404
         before = peak_memory(pid)

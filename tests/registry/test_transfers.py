@@ -13,7 +13,8 @@ from app.registry.artifacts import ObjectRequest, PatchRequest, PendingPolicy, p
 from app.registry.errors import DigestMismatchError, InvalidInputError, ManifestBrokenError, MissingObjectsError
 from app.registry.manifest import ObjectPin
 from app.registry.model import ObjectState
-from app.registry.transfers import Completed, Upload, UploadState
+from app.registry.transfers import Completed
+from app.registry.uploads import Upload, UploadState
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import ObjectKey, ObjectStat
 from tests.support.domain import ADA, Desk, put
@@ -32,9 +33,9 @@ async def send(desk: Desk, upload: Upload, content: bytes = BYTES) -> None:
     """PUT the bytes as the upload's request says."""
     store: Any = desk.registry._stores.objects  # noqa: SLF001 - the server's other end
     assert isinstance(store, LocalObjects)
-    assert upload.request
+    ((_, request),) = upload.requests
     key = ObjectKey(desk.project.name, upload.pin.sha256)
-    link = store.links.read("PUT", key, parse_qsl(urlsplit(upload.request.url).query, keep_blank_values=True))
+    link = store.links.read("PUT", key, parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
 
     async def chunks() -> AsyncIterator[bytes]:
         yield content
@@ -43,11 +44,11 @@ async def send(desk: Desk, upload: Upload, content: bytes = BYTES) -> None:
 
 
 async def create(desk: Desk, *wanted: ObjectRequest) -> list[Upload]:
-    return await desk.registry.transfers.create(desk.project, [pin_of(one) for one in wanted])
+    return await desk.registry.transfers.create(desk.project, [pin_of(one) for one in wanted], checked=False)
 
 
 async def complete(desk: Desk, upload: str) -> Completed:
-    return await desk.registry.transfers.complete(desk.project, upload, ADA)
+    return await desk.registry.transfers.complete(desk.project, upload, None, ADA)
 
 
 async def pin(desk: Desk, name: str, branch: str = "main") -> ObjectPin:
@@ -58,7 +59,7 @@ async def pin(desk: Desk, name: str, branch: str = "main") -> ObjectPin:
 
 
 async def state(desk: Desk, name: str, branch: str = "main") -> ObjectState:
-    return await desk.registry.transfers.state(desk.project, await pin(desk, name, branch))
+    return await desk.registry.presence.state(desk.project, await pin(desk, name, branch))
 
 
 # ── Upload, then commit ──────────────────────────────────────────────────────────────────────
@@ -78,7 +79,7 @@ async def test_bytes_that_are_stored_need_no_sending(desk: Desk) -> None:
     (upload,) = await create(desk, announced())
     await send(desk, upload)
     again, other = await create(desk, announced(), announced(OTHER))
-    assert (again.state, again.request, again.expires_at) == (UploadState.STORED, None, None)
+    assert (again.state, again.requests, again.expires_at) == (UploadState.STORED, (), None)
     assert other.state is UploadState.PENDING
     assert (await complete(desk, again.id)).upload.state is UploadState.STORED
 
@@ -243,7 +244,7 @@ async def test_an_upload_that_was_altered_is_refused(desk: Desk, altered: Any) -
 async def test_an_upload_that_has_expired_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     (upload,) = await create(desk, announced())
     later = time.time() + 3 * 3600
-    monkeypatch.setattr("app.registry.transfers.time.time", lambda: later)
+    monkeypatch.setattr("app.registry.uploads.time.time", lambda: later)
     with pytest.raises(InvalidInputError, match="expired"):
         await complete(desk, upload.id)
 

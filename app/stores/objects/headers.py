@@ -1,5 +1,6 @@
 """Header values made from what users wrote: always well-formed, never able to say anything else."""
 
+import base64
 import re
 from urllib.parse import quote
 
@@ -25,3 +26,8 @@ def content_disposition(filename: str | None) -> str:
     name = _UNSAFE_IN_NAME.sub("_", filename)
     plain = re.sub(r'[^\x20-\x7e]|["%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTRIBUTE_CHARACTERS)}"
+
+
+def checksum(sha256: str) -> str:
+    """A sha-256 as S3's headers write it: base64 of its bytes."""
+    return base64.b64encode(bytes.fromhex(sha256)).decode()

@@ -5,7 +5,6 @@ projects never share a folder. Uploads grow under `<root>/.incoming` and are lin
 """
 
 import asyncio
-import base64
 import contextlib
 import errno
 import hashlib
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from app.stores.durable import sync_folder
 from app.stores.errors import LinkRefusedError
-from app.stores.objects.headers import media_type
+from app.stores.objects.headers import checksum, media_type
 from app.stores.objects.links import Link, Links
 from app.stores.ports import ObjectKey, ObjectStat, SignedRequest
 
@@ -32,6 +31,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 class LocalObjects:
     """An ObjectStore in the folder `root`, whose links lead to `base_url` and are signed with `secret`."""
+
+    multipart = None
 
     def __init__(self, root: Path, base_url: str, secret: bytes) -> None:
         self.links = Links(base_url, secret)
@@ -47,13 +48,15 @@ class LocalObjects:
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
 
-    def sign_put(self, key: ObjectKey, *, size: int, content_type: str, expires_in: int) -> SignedRequest:
+    async def sign_put(self, key: ObjectKey, *, size: int, content_type: str, expires_in: int) -> SignedRequest:
         """See ObjectStore. What is no media type is stored as `application/octet-stream`."""
         link = Link("PUT", key, media_type(content_type), int(time.time()) + expires_in, size=size)
         headers = (("Content-Type", link.content_type), ("x-amz-checksum-sha256", checksum(key.sha256)))
         return SignedRequest("PUT", self.links.url(link), headers, datetime.fromtimestamp(link.expires, UTC))
 
-    def sign_get(self, key: ObjectKey, *, content_type: str, filename: str | None, expires_in: int) -> SignedRequest:
+    async def sign_get(
+        self, key: ObjectKey, *, content_type: str, filename: str | None, expires_in: int
+    ) -> SignedRequest:
         """See ObjectStore. The link serves HEAD as well."""
         link = Link("GET", key, media_type(content_type), int(time.time()) + expires_in, filename=filename)
         return SignedRequest("GET", self.links.url(link), (), datetime.fromtimestamp(link.expires, UTC))
@@ -96,11 +99,6 @@ class LocalObjects:
             raise
         finally:
             await asyncio.to_thread(upload.discard)
-
-
-def checksum(sha256: str) -> str:
-    """A sha-256 as S3's headers write it: base64 of its bytes."""
-    return base64.b64encode(bytes.fromhex(sha256)).decode()
 
 
 async def _write(upload: "_Upload", link: Link, chunks: AsyncIterator[bytes]) -> None:
