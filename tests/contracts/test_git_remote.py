@@ -344,6 +344,51 @@ def test_processes_that_share_a_mirror_lose_nothing(world: World) -> None:
     assert git("rev-parse", "main", at=world.mirror("shared")) == world.tip()
 
 
+def test_a_look_does_not_take_back_what_a_push_did_meanwhile(world: World) -> None:
+    repo = world.replica("one")
+    start, written = repo.head("main"), []
+    git("tag", "v1", "main", at=world.origin)
+    git("branch", "topic", "main", at=world.origin)
+    repo.fetch()
+    git("tag", "v2", "main", at=world.origin)
+    git("branch", "fresh", "main", at=world.origin)
+
+    def push() -> None:
+        git("branch", "-D", "fresh", at=world.origin)
+        written.extend(repo.write_commits("fresh", None, [new("again")]))
+        written.extend(repo.write_commits("main", start, [new("meanwhile")]))
+        repo.delete_branch("topic", str(start))
+        repo.create_branch("other", str(start))
+
+    world.server.moods.listed = push
+    repo.fetch()
+    assert repo.refs().heads == {"fresh": written[0], "main": written[1], "other": start}
+    assert repo.refs().tags == {"v1": start, "v2": start}
+    repo.fetch()
+    assert repo.refs().heads == {"fresh": written[0], "main": written[1], "other": start}
+
+
+def test_replicas_that_make_a_shared_mirror_at_once_make_it_once(world: World) -> None:
+    repos = [world.replica("shared") for _ in range(6)]
+    threads = [threading.Thread(target=repo.refs) for repo in repos]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [repo.head("main") for repo in repos] == [world.tip()] * 6
+    assert {path.suffix for path in (world.root / "shared").iterdir()} == {".git", ".lock"}
+
+
+def test_what_a_killed_process_left_of_a_new_mirror_is_taken_away(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    mirror = world.mirror("one")
+    mirror.rename(mirror.with_suffix(".old"))
+    (mirror.with_suffix(".new") / "objects/pack").mkdir(parents=True)
+    assert repo.head("main") == world.tip()
+    assert {path.suffix for path in mirror.parent.iterdir()} == {".git", ".lock"}
+
+
 # ── Mirrors come to harm ─────────────────────────────────────────────────────────────────────
 
 
@@ -469,12 +514,9 @@ def test_a_secret_is_in_no_log_no_message_and_no_file(world: World, caplog: pyte
 
 
 def test_credentials_do_not_follow_to_another_host(world: World) -> None:
-    file = credentials(
-        world.root / "credentials",
-        f"http://ada:{SECRET}@127.0.0.1:{world.server.port}",
-        f"http://ada:{SECRET}@localhost:{world.server.port}",
-    )
     with serving(world.root / "origin") as other:
+        lines = [f"http://ada:{SECRET}@127.0.0.1:{port}" for port in (world.server.port, other.port)]
+        file = credentials(world.root / "credentials", *lines)
         world.server.moods.sent_to = other.base
         repo = world.replica("one", file)
         repo.fetch()

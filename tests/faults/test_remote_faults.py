@@ -218,7 +218,7 @@ def test_reads_go_on_while_the_server_fails_in_any_way(repo: MirroredRepository,
 def test_a_server_that_is_not_there_is_unavailable_and_surely_got_nothing(
     repo: MirroredRepository, server: GitHttp, tmp_path: Path
 ) -> None:
-    head = repo.head("main")
+    (head,) = repo.write_commits("main", repo.head("main"), [new("while it is there")])
     server.stop()
     for attempt in (repo.fetch, lambda: repo.write_commits("main", head, [new("x")])):
         with pytest.raises(RemoteUnavailableError, match="cannot be reached") as refusal:

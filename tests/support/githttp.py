@@ -37,6 +37,7 @@ class Moods:
     connections: int = 0
     sent: int = 0
     before: Callable[[], object] | None = None
+    listed: Callable[[], object] | None = None
     after: Callable[[], object] | None = None
 
 
@@ -180,11 +181,14 @@ class _Handler(BaseHTTPRequestHandler):
         moods.before = lambda: self._backend(body)
 
     def _done(self) -> None:
-        """What others do once a push was at work, before anybody is answered."""
+        """What others do once a push is at work, or a list of refs is made, before anybody is answered."""
         moods = self.server.owner.moods
         if moods.after is not None and self.path.endswith("/git-receive-pack"):
             after, moods.after = moods.after, None
             after()
+        if moods.listed is not None and self.path.endswith("/git-upload-pack"):
+            listed, moods.listed = moods.listed, None
+            listed()
 
     def _misbehave(self, mood: str) -> bool:
         if mood.isdigit():

@@ -152,11 +152,9 @@ def pool() -> urllib3.PoolManager:
 
 
 def _leave(answer: urllib3.BaseHTTPResponse) -> None:
-    """Let go of an answer: its connection stays open when all was read."""
+    """Let go of an answer. Whoever reads on at its end gives the connection back; any other one is closed."""
     with contextlib.suppress(HTTPError, OSError):
-        if not answer.read(1):
-            answer.release_conn()
-            return
+        answer.read(1)
     answer.close()
 
 

@@ -7,8 +7,10 @@ ours put it there, and what the remote said is old.
 import logging
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+from dulwich.objects import ShaFile
 
 from app.stores.durable import sync_folder
 from app.stores.errors import (
@@ -61,7 +63,14 @@ class Mirror:
         except RepositoryBusyError as error:
             raise RemoteUnavailableError("Another process has been fetching this repository for too long.") from error
         except OSError as error:
-            raise StoreError(f"The mirror {self.path} cannot be written: {error.strerror or error}.") from error
+            raise self._unwritable(error) from error
+
+    def keep(self, new: Sequence[ShaFile], *, packed: bool) -> None:
+        """Store objects that are about to be pushed. Raises StoreError."""
+        try:
+            self.objects.write(new, packed=packed)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def move(self, branch: str, old: str | None, new: str | None) -> None:
         """Put a branch where a push has put it (None: nowhere), unless a look has found it elsewhere meanwhile."""
@@ -71,6 +80,9 @@ class Mirror:
         except (RepositoryBusyError, RepositoryCorruptError, OSError) as error:
             log.warning("the mirror %s did not take a push and follows later: %s", self.path, error)
 
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"The mirror {self.path} cannot be written: {error.strerror or error}. Free the disk.")
+
     def _update(self) -> None:
         try:
             known = self._known()
@@ -78,7 +90,8 @@ class Mirror:
             with self._remote.reading() as reading:
                 listed = reading.listing()
                 moved = {ref: oid for ref, oid in listed.refs.items() if known.get(ref) != oid}
-                _take(reading, self.objects, moved, _haves(known, moved))
+                wants = {oid for oid in moved.values() if self.objects.find(oid) is None}
+                _take(reading, self.objects, wants, _haves(known, moved))
         except RepositoryCorruptError as error:
             log.warning("the mirror %s is made again: %s", self.path, error)
             self._make()
@@ -100,7 +113,7 @@ class Mirror:
             with self._remote.reading() as reading:
                 listed = reading.listing()
                 lay_out(draft, _default(listed, None))
-                _take(reading, DiskObjects(draft), listed.refs, ())
+                _take(reading, DiskObjects(draft), set(listed.refs.values()), ())
             lines = "".join(f"{oid} {ref}\n" for ref, oid in sorted(listed.refs.items()))
             write_durably(draft / "packed-refs", lines.encode())
             if self.path.exists():
@@ -136,9 +149,8 @@ class Mirror:
         draft.replace(self.path / "HEAD")
 
 
-def _take(reading: Reading, objects: DiskObjects, refs: Mapping[str, str], haves: Collection[str]) -> None:
-    """Bring here what refs lead to and is not here yet. Raises RemoteUnavailableError when it does not come."""
-    wants = {oid for oid in refs.values() if objects.find(oid) is None}
+def _take(reading: Reading, objects: DiskObjects, wants: Collection[str], haves: Collection[str]) -> None:
+    """Bring here what is wanted, and all behind it. Raises RemoteUnavailableError when it does not come."""
     if wants:
         receive(objects, reading.fetch(wants, haves))
     if missing := [oid for oid in wants if objects.find(oid) is None]:

@@ -95,7 +95,7 @@ class MirroredRepository:
         self._stand(branch, expected)
         ids, new = self._watching(lambda: objects.build(self._mirror.objects, expected, commits))
         if ids:
-            self._mirror.objects.write(new, packed=len(ids) >= PACK_FROM)
+            self._mirror.keep(new, packed=len(ids) >= PACK_FROM)
             self._push(branch, expected, ids[-1], packed_bytes(new)[0])
         return tuple(ids)
 
@@ -222,26 +222,19 @@ class _Looks:
         self._pause = LOOK_EVERY
         self._rests_until = float("-inf")
 
-    def look(self, since: float | None) -> None:
-        """See Repository.fetch."""
+    def look(self, since: float | None, patience: float = -1) -> None:
+        """See Repository.fetch; for no longer than `patience`, in seconds, others are waited for."""
         asked = time.monotonic()
-        with self._turn:
+        if not self._turn.acquire(timeout=patience):
+            raise RemoteUnavailableError("The repository is being fetched right now.")
+        try:
             if self._began > (asked if since is None else since) and self._failed is None:
                 return
             if self._began > asked and self._failed is not None:
                 raise self._failed.with_traceback(None)
-            self._began, self._failed = time.monotonic(), None
-            try:
-                self._mirror.follow(afresh=self._doubted)
-                if self._doubted:
-                    self._doubted, self._cured = False, time.monotonic()
-                self._pause = LOOK_EVERY
-            except StoreError as error:
-                self._failed = error
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
-                raise
-            finally:
-                self._rests_until = time.monotonic() + self._pause
+            self._follow()
+        finally:
+            self._turn.release()
 
     def begin(self) -> None:
         """Look for the first time; soon after a failure nobody is asked, and it is the answer again."""
@@ -261,14 +254,29 @@ class _Looks:
                 return False
             if self._began < asked:
                 time.sleep(max(rest, 0))
-            try:
-                self.look(asked)
-            except StoreError as error:
-                log.info("what a reader misses could not be looked for: %s", error)
-                return False
+            self.look(asked, GLANCE)
+        except StoreError as error:
+            log.info("what a reader misses could not be looked for: %s", error)
+            return False
+        else:
+            return True
         finally:
             self._glances.release()
-        return True
+
+    def _follow(self) -> None:
+        """Call with the turn held."""
+        self._began, self._failed = time.monotonic(), None
+        try:
+            self._mirror.follow(afresh=self._doubted)
+            if self._doubted:
+                self._doubted, self._cured = False, time.monotonic()
+            self._pause = LOOK_EVERY
+        except StoreError as error:
+            self._failed = error
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            raise
+        finally:
+            self._rests_until = time.monotonic() + self._pause
 
     def doubt(self) -> None:
         """Have the next look make the mirror anew; not again and again, for the remote itself may be broken."""

@@ -1,5 +1,6 @@
 """How a Git service elsewhere is spoken to: what the two roads there, HTTPS and SSH, have in common."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dulwich.errors import GitProtocolError
 
 from app.stores.errors import RemoteUnavailableError
 
+GRACE = 300.0  # seconds a server may take to gather what was asked for, saying no more than that it is there
+SLOWEST = 1000  # bytes a second after that
 Service = Literal["git-upload-pack", "git-receive-pack"]
 
 
@@ -25,20 +28,25 @@ class Patience:
 
 
 class Reader:
-    """What a server answers, in exact portions: at most `most` bytes of it are taken."""
+    """What a server answers, in exact portions: at most `most` bytes of it are taken, and not at any slowness."""
 
     def __init__(self, pull: Callable[[], bytes], most: int) -> None:
         self._pull = pull
-        self._left = most
+        self._most = most
+        self._taken = 0
+        self._began = time.monotonic()
         self._held = b""
         self._at = 0
 
     def read(self, size: int) -> bytes:
-        """Exactly so many bytes, fewer only at the end. Raises GitProtocolError when there are too many."""
+        """Exactly so many bytes, fewer only at the end. Raises GitProtocolError when it is too much, or too slow."""
         while len(self._held) - self._at < size and (more := self._pull()):
-            self._left -= len(more)
-            if self._left < 0:
+            self._taken += len(more)
+            lasts = time.monotonic() - self._began
+            if self._taken > self._most:
                 raise GitProtocolError("the answer is longer than what is taken")
+            if lasts > GRACE and self._taken < lasts * SLOWEST:
+                raise GitProtocolError(f"there were {self._taken} bytes in {lasts:.0f} s")
             self._held, self._at = self._held[self._at :] + more, 0
         start, self._at = self._at, min(self._at + size, len(self._held))
         return self._held[start : self._at]
