@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -22,6 +22,7 @@ FETCHES = 4  # at a time
 LOOKS = 8  # at what there is to fetch, which takes milliseconds
 WAITING_SECONDS = 60.0
 PORTION = 1 << 16
+NICE = 10  # so that whoever asks the server itself comes first
 CONFIG = (
     *("-c", "uploadpack.allowFilter=true", "-c", "pack.threads=1", "-c", "core.bigFileThreshold=16m"),
     *("-c", "safe.directory=*", "-c", "advice.graftFileDeprecated=false"),
@@ -83,6 +84,8 @@ class StockService:
             env={**plain_environment(), **OURS_ALONE, "GIT_PROTOCOL": protocol},
             limit=PORTION,
         )
+        with suppress(ProcessLookupError):  # it may have said all already
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
         try:
             yield _portions(process)
         finally:
