@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -21,6 +22,8 @@ from app.stores.ports import GitHost
 WAITING = 256
 TOGETHER = 64
 IDLE_LANES = 32  # each may keep a whole manifest in memory
+LONGEST_YIELD = 0.5
+"""Seconds left to other servers after a turn, while they write to the same branch."""
 log = logging.getLogger("ml_registry.lanes")
 
 
@@ -93,8 +96,11 @@ class Lanes:
 
     async def _drain(self, lane: _Lane) -> None:
         while lane.waiting:
+            began = time.monotonic()
             async with lane.turn:  # which is given in the order of asking
                 await self._write(lane)
+            if lane.writer.disputed:  # whoever writes elsewhere must win, too: as long again is theirs
+                await asyncio.sleep(min(time.monotonic() - began, LONGEST_YIELD))
 
     async def _write(self, lane: _Lane) -> None:
         taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]

@@ -34,10 +34,11 @@ from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedEr
 from app.stores.ports import NewCommit, Repository
 
 TRIES = 10
-SECONDS = 5.0
+SECONDS = 15.0
 """A turn is given up once it lost both so many times and for so long."""
 NAP = 0.005
 """Seconds, at most and times how often the turn was lost, to wait before the next try."""
+DISPUTED_SECONDS = 3.0
 MOST = 256
 """Commits that go together."""
 REMEMBERED = 1000
@@ -121,6 +122,12 @@ class BranchWriter:
         self._keys = Keys()
         self._document: Document | None = None
         self._together = MOST
+        self._lost_at = float("-inf")
+
+    @property
+    def disputed(self) -> bool:
+        """Whether somebody else moved the branch at the same time, not long ago."""
+        return time.monotonic() - self._lost_at < DISPUTED_SECONDS
 
     def turn(self, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
         """Apply proposals in order, one commit each, as many as go together.
@@ -156,6 +163,7 @@ class BranchWriter:
                 turn = attempt.run(proposals)
             except (RefMovedError, RepositoryBusyError) as error:
                 busy = isinstance(error, RepositoryBusyError)  # which was waited for
+                self._lost_at = time.monotonic()
                 if time.monotonic() > deadline and (busy or lost >= TRIES):
                     break
                 time.sleep(random.uniform(0, NAP * lost))  # noqa: S311 (lets others go first, guards nothing)

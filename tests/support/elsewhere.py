@@ -48,12 +48,17 @@ class Elsewhere:
         work = new_project(server, **({"remoteUrl": self.host.url(name)} | members))
         return There(server, work.name, self.host.root / f"{name}.git")
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """What servers that share a catalogue are told."""
+        return {"REGISTRY_CATALOG_URL": self.host.url("catalog"), "REGISTRY_SECRET": SECRET}
+
     def replicas(self, stack: ExitStack, count: int, **settings: str) -> list[Server]:
         """Servers that share nothing but a cache and what lies elsewhere."""
         if not (self.host.root / "catalog.git").exists():
             bare(self.host.root, "catalog")
-        shared = {"REGISTRY_CATALOG_URL": self.host.url("catalog"), "REGISTRY_SECRET": SECRET, **settings}
-        return [stack.enter_context(self.server(f"replica-{number}", **shared)) for number in range(count)]
+        told = self.shared | settings
+        return [stack.enter_context(self.server(f"replica-{number}", **told)) for number in range(count)]
 
 
 @dataclass(frozen=True)
