@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from app.stores.objects.bucket import Address
 from app.stores.objects.local import LocalObjects
 from app.stores.objects.s3 import S3Objects
 from app.stores.ports import ObjectKey, ObjectStore, SignedRequest
-from tests.support.s3 import CREDENTIALS, strict_s3
 
-LARGE = 16 * 1024 * 1024
+LARGE = 64 * 1024 * 1024
 BODY = b"weights and biases" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
 KEY = ObjectKey("search/ranker", SHA256)
@@ -52,22 +51,18 @@ async def local(folder: Path) -> AsyncIterator[ObjectStore]:
         yield objects
 
 
-@asynccontextmanager
-async def strict() -> AsyncIterator[ObjectStore]:
-    with strict_s3() as bucket:
-        yield S3Objects(Address.parse(bucket.setting("some/prefix")), LARGE)
-
-
-@pytest.fixture(params=["local", "strict"])
+@pytest.fixture(params=["local", "strict", pytest.param("swift", marks=pytest.mark.slow)])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, bucket_at: Callable[[str], Address]
 ) -> AsyncIterator[ObjectStore]:
-    """A store that believes nobody."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    async with local(tmp_path) if request.param == "local" else strict() as opened:
-        yield opened
-        await opened.close()
+    """A store that believes nobody, with nothing in it."""
+    if request.param == "local":
+        async with local(tmp_path) as objects:
+            yield objects
+        return
+    bucket = S3Objects(bucket_at(request.param), LARGE)
+    yield bucket
+    await bucket.close()
 
 
 @pytest.fixture

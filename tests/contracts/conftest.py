@@ -1,0 +1,45 @@
+"""Buckets of every kind, for the suites of the object store."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import boto3
+import pytest
+
+from app.stores.objects.bucket import Address
+from tests.support import queue, s3, swift
+
+
+@pytest.fixture(scope="session")
+def swift_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with swift.swift(tmp_path_factory.mktemp("swift")) as url:
+        yield url
+
+
+@pytest.fixture
+def bucket_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Address]]:
+    """The way to an empty place in a bucket: our own strict one, Swift's, or moto's, which believes everybody."""
+    with ExitStack() as running:
+
+        def at(kind: str) -> Address:
+            for name, value in {"strict": s3, "swift": swift, "moto": queue}[kind].CREDENTIALS.items():
+                monkeypatch.setenv(name, value)
+            if kind == "swift":
+                address = Address.parse(request.getfixturevalue("swift_url"))
+            elif kind == "strict":
+                address = Address.parse(running.enter_context(s3.strict_s3()).setting("some/prefix"))
+            else:
+                address = Address.parse(_moto(running.enter_context(queue.sqs())))
+            return replace(address, prefix=f"{address.prefix}{secrets.token_hex(8)}/")
+
+        yield at
+
+
+def _moto(endpoint: str) -> str:
+    client = boto3.client(
+        "s3", queue.REGION, endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    client.create_bucket(Bucket="bytes", CreateBucketConfiguration={"LocationConstraint": queue.REGION})
+    return f"s3://bytes?region={queue.REGION}&endpoint={endpoint}"
