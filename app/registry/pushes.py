@@ -92,8 +92,10 @@ class Pushes:
                 try:
                     opened = self._service.incoming(project.name, updates, pack)
                     incoming = await self._offload(held.enter_context, opened)
-                except (PackRefusedError, RepositoryBusyError) as error:
-                    return Verdict(dict.fromkeys([update.name for update in updates], "not unpacked"), str(error))
+                except PackRefusedError as error:
+                    return _unpacked_nothing(updates, str(error))
+                except RepositoryBusyError as error:
+                    return _unpacked_nothing(updates, _reason(error))
                 try:
                     return await self._judge(project, updates, default, incoming)
                 finally:
@@ -132,6 +134,10 @@ class Pushes:
             await self._sync.sync(project)
         except StoreError as error:
             log.warning("what was pushed to %s is not served yet: %s", project.name, error)
+
+
+def _unpacked_nothing(updates: Sequence[RefUpdate], reason: str) -> Verdict:
+    return Verdict(dict.fromkeys([update.name for update in updates], "nothing was unpacked"), reason)
 
 
 def _refusals(updates: Sequence[RefUpdate], default: str, incoming: Incoming) -> dict[str, str]:

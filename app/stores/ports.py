@@ -183,8 +183,9 @@ class RefUpdate:
 class Incoming(Protocol):
     """What a push brought: whole, checked, and seen by nobody else. Every call blocks."""
 
-    repository: Repository
-    """The repository as it would be with it. Only to be read."""
+    @property
+    def repository(self) -> Repository:
+        """The repository as it would be with it. Only to be read."""
 
     def land(self, updates: Sequence[RefUpdate]) -> Mapping[str, StoreError | None]:
         """Keep the objects and move the refs, each by compare-and-swap; durable on return.

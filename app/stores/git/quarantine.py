@@ -137,7 +137,6 @@ class _Checks:
 
     def __init__(self, git: str, path: Path, arrived: Path) -> None:
         self._git = git
-        self._arrived = arrived
         self._environment = {
             **plain_environment(),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -184,7 +183,8 @@ class _Checks:
         except subprocess.TimeoutExpired as error:
             raise PackRefusedError(f"{failure}: checking it takes too long. Push fewer commits at once.") from error
         if done.returncode:
-            found = SAID.findall(done.stderr.decode("utf-8", "replace").replace(str(self._arrived), "objects"))
+            said = done.stderr.decode("utf-8", "replace").replace(self._environment["GIT_DIR"], "")
+            found = SAID.findall(said)
             raise PackRefusedError(f"{failure}: {'; '.join(found)[:REMAINS] or 'git gave up'}")
 
 

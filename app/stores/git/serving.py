@@ -42,10 +42,10 @@ class StockService:
 
     async def advertise(self, name: str, protocol: str) -> bytes:
         """See GitService."""
-        with tempfile.TemporaryFile() as nothing:
-            uploading = self._uploading(name, protocol, nothing, "--http-backend-info-refs")
-            async with _room(self._looks), uploading as parts:
-                return b"".join([part async for part in parts])
+        nothing = asyncio.subprocess.DEVNULL
+        uploading = self._uploading(name, protocol, nothing, "--http-backend-info-refs")
+        async with _room(self._looks), uploading as parts:
+            return b"".join([part async for part in parts])
 
     @asynccontextmanager
     async def fetch(self, name: str, protocol: str, request: BinaryIO) -> AsyncIterator[AsyncGenerator[bytes, None]]:
@@ -73,7 +73,7 @@ class StockService:
 
     @asynccontextmanager
     async def _uploading(
-        self, name: str, protocol: str, request: IO[bytes], *options: str
+        self, name: str, protocol: str, request: IO[bytes] | int, *options: str
     ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         """What `git upload-pack` says to a request; it ends with the block."""
         process = await asyncio.create_subprocess_exec(
@@ -84,14 +84,14 @@ class StockService:
             env={**plain_environment(), **OURS_ALONE, "GIT_PROTOCOL": protocol},
             limit=PORTION,
         )
-        with suppress(ProcessLookupError):  # it may have said all already
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
         try:
+            with suppress(ProcessLookupError):  # it may have said all already
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             yield _portions(process)
         finally:
-            if process.returncode is None:
+            with suppress(ProcessLookupError):
                 process.kill()
-                await process.wait()
+            await process.wait()
 
 
 async def _portions(process: asyncio.subprocess.Process) -> AsyncGenerator[bytes, None]:
