@@ -40,6 +40,7 @@ bench: setup
 	$(BIN)/python bench/lookups.py
 	$(BIN)/python bench/search.py
 	$(BIN)/python bench/fanout.py
+	$(BIN)/python bench/remote.py
 
 lock:
 	$(PYTHON) scripts/lock.py
