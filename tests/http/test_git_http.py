@@ -6,7 +6,7 @@ import http.client
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -176,17 +176,50 @@ def test_a_branch_that_moved_meanwhile_is_left_where_it_is(work: Work) -> None:
     assert not (work.repository / "objects" / made.id.decode()[:2] / made.id.decode()[2:]).exists()
 
 
+@pytest.mark.parametrize(
+    "ref",
+    ["refs/heads/../../evil", "refs/tags/../evil", "refs/heads/a.lock", "refs/heads/", "HEAD", "refs/heads/\udcff"],
+)
+def test_no_ref_is_made_that_git_would_not_make(work: Work, ref: str) -> None:
+    made, new = commit_of(work)
+    files = {path for path in work.repository.rglob("*") if path.is_file()}
+    command = f"{NO_OBJECT} {made.id.decode()} {ref}\0report-status\n".encode("utf-8", "surrogateescape")
+    answer = push(work, packet(command) + FLUSH + packed_bytes(new)[0])
+    assert b"ng " + ref.encode("utf-8", "surrogateescape") + b" " in answer.content
+    assert {path for path in work.repository.rglob("*") if path.is_file()} - files <= {
+        work.repository / "registry/lock"
+    }
+
+
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(work: Work) -> None:
+    made, new = commit_of(work)
+    content = body(work.head(), made.id.decode(), packed_bytes(new)[0])
+    with dawdling(work, len(content), "Expect: 100-continue\r\n") as peer:
+        assert peer.recv(4096).startswith(b"HTTP/1.1 100")
+        peer.sendall(content)
+        assert peer.recv(4096).startswith(b"HTTP/1.1 200")
+    assert work.head() == made.id.decode()
+
+
 def test_a_client_that_dawdles_holds_up_nobody_and_leaves_nothing(work: Work) -> None:
     made, new = commit_of(work)
     content, files = body(work.head(), made.id.decode(), packed_bytes(new)[0]), stored(work)
-    address = urlsplit(work.server.url)
-    with socket.create_connection((str(address.hostname), int(address.port or 0))) as peer:
-        head = f"POST /git/{work.name}/git-receive-pack HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        head += f"Content-Type: {PUSH['content-type']}\r\nContent-Length: {len(content)}\r\n\r\n"
-        peer.sendall(head.encode() + content[:-10])
+    with dawdling(work, len(content)) as peer:
+        peer.sendall(content[:-10])
         assert stored(work) == files
         assert work.put("b", type="m") == work.head()
     assert work.names() == ["b"]
+
+
+@contextmanager
+def dawdling(work: Work, length: int, headers: str = "") -> Iterator[socket.socket]:
+    """A push that has begun, of which nothing but the head was sent."""
+    address = urlsplit(work.server.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), 10) as peer:
+        head = f"POST /git/{work.name}/git-receive-pack HTTP/1.1\r\nHost: {address.netloc}\r\n{headers}"
+        head += f"Content-Type: {PUSH['content-type']}\r\nContent-Length: {length}\r\n\r\n"
+        peer.sendall(head.encode())
+        yield peer
 
 
 def stored(work: Work) -> set[str]:
