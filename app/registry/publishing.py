@@ -8,6 +8,7 @@ branch everything the journal holds is sent.
 import logging
 import random
 import secrets
+import time
 
 from app.registry.backlog import Backlog, Source
 from app.registry.envelope import message_of
@@ -21,6 +22,7 @@ from app.stores.ports import Cache, Queue, Repository
 BRANCH = "published"
 LEASE = "publish"
 LEASE_SECONDS = 3.0
+MOVE_SECONDS = 0.25
 LONGEST_PAUSE = 30.0
 SHORTEST_PAUSE = 0.02
 log = logging.getLogger("ml_registry.publishing")
@@ -52,6 +54,8 @@ class Publisher:
         self._position: str | None = None
         self._backlog: Backlog | None = None  # begins behind the position
         self._source: Source | None = None  # what is to be read into it next
+        self._accepted: str | None = None  # up to here all is, and the position is still before it
+        self._moved_at = float("-inf")
 
     async def step(self) -> bool:
         """Send one batch; tells whether there may be more to send now.
@@ -76,7 +80,7 @@ class Publisher:
         """The backlog with what follows in the journal, as far as there is room and it can be read."""
         if self._backlog is None:
             self._position = self._catalogue.head(BRANCH)
-            self._backlog, self._source = Backlog(self._position), None
+            self._backlog, self._source, self._accepted = Backlog(self._position), None, None
         source, self._source = self._source or told(self._journal, self._derivation, self._backlog.newest), None
         try:
             if self._backlog.fill(source):
@@ -92,16 +96,19 @@ class Publisher:
     def _moved(self, backlog: Backlog) -> bool:
         """Move the position up to where all is accepted; tells whether there may be more to send.
 
-        When somebody else moved it, the next step begins where that one put it.
+        While there is, not at every step: where the catalogue lies elsewhere a move is a push. When somebody else moved
+        it, the next step begins where that one put it.
         """
-        if done := backlog.done():
+        self._accepted = backlog.done() or self._accepted
+        more = bool(backlog) or self._source is not None
+        if self._accepted and not (more and time.monotonic() - self._moved_at < MOVE_SECONDS):
             try:
-                self._catalogue.move_branch(BRANCH, self._position, done)
+                self._catalogue.move_branch(BRANCH, self._position, self._accepted)
             except (RefMovedError, RepositoryBusyError):
                 self._backlog = None
                 return True
-            self._position = done
-        return bool(backlog) or self._source is not None
+            self._position, self._accepted, self._moved_at = self._accepted, None, time.monotonic()
+        return more
 
 
 def told(journal: Journal, derivation: Derivation, after: str | None) -> Source:

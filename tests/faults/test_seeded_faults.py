@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.registry import publishing
 from app.registry.backlog import Backlog
 from app.registry.catalogue import Catalogue
 from app.registry.events import _Derivation
@@ -109,6 +110,7 @@ def position_moved_without_comparing(patch: Patch) -> None:
         whole(self, branch, self.head(branch), oid)
 
     patch.setattr(MemoryRepository, "move_branch", move_branch)
+    patch.setattr(publishing, "MOVE_SECONDS", 0)  # at every step there is something to compare
 
 
 def commits_of_a_push_skipped(patch: Patch) -> None:
