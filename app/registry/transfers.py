@@ -4,7 +4,7 @@ Nothing is kept here for an upload: the caller carries a signed ticket. That byt
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from app.registry.branches import Branches
@@ -53,14 +53,19 @@ class Transfers:
                 _compare(pin.sha256, pin.size, stat)
         return frozenset(found)
 
-    async def begin(self, project: Project, pins: Sequence[ObjectPin]) -> tuple[Upload, ...]:
-        """Uploads for bytes the store lacks. Raises ObjectStoreUnavailableError."""
-        return tuple([await self._uploads.begin(project, pin, stored=False, checked=False) for pin in pins])
+    async def begin(
+        self, project: Project, pins: Sequence[ObjectPin], stored: Container[str] = (), *, checked: bool = False
+    ) -> tuple[Upload, ...]:
+        """Uploads for these bytes, in their order, of which the store has those `stored`, by sha-256.
 
-    async def create(self, project: Project, pins: Sequence[ObjectPin], *, checked: bool) -> list[Upload]:
-        """Uploads for these bytes, in their order. Raises DigestMismatchError, ObjectStoreUnavailableError."""
-        stored = await self.stored(project, pins)
-        return [await self._uploads.begin(project, pin, stored=pin.sha256 in stored, checked=checked) for pin in pins]
+        Raises ObjectStoreUnavailableError.
+        """
+        begun = (self._uploads.begin(project, pin, stored=pin.sha256 in stored, checked=checked) for pin in pins)
+        return tuple(await asyncio.gather(*begun))
+
+    async def create(self, project: Project, pins: Sequence[ObjectPin], *, checked: bool) -> tuple[Upload, ...]:
+        """The same, after a look. Raises DigestMismatchError too, and InvalidInputError for the size of stored ones."""
+        return await self.begin(project, pins, await self.stored(project, pins), checked=checked)
 
     async def complete(self, project: Project, upload: str, etags: Sequence[str] | None, actor: Actor) -> Completed:
         """Check the bytes an upload promised, then commit that they are here on every branch that waits for them.

@@ -32,7 +32,7 @@ async def download(context: Context, project: Project, pin: ObjectPin, expires_i
 
 async def create_uploads(
     context: Context, project_name: str, objects: Sequence[ObjectRequest], *, checked: bool
-) -> list[Upload]:
+) -> tuple[Upload, ...]:
     """Uploads for these bytes; `checked` ones give each part's digest. Raises InvalidInputError, NotFoundError."""
     project = context.registry.catalogue.require(project_name)
     if not 1 <= len(objects) <= context.limits.commit_changes:

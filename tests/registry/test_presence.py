@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.registry import presence
+from app.registry.manifest import ObjectPin
+from app.registry.model import ObjectState, Project
 from app.registry.offload import Offload
 from app.registry.presence import BELIEVED_SECONDS, Bytes, Presence
 from app.stores.ports import ObjectKey, ObjectStat, ObjectStore
@@ -75,6 +77,20 @@ async def test_what_was_there_is_believed_for_a_while_and_what_was_missing_is_no
     shelf.sizes.clear()
     assert await held.ready([A, B]) == {B}
     assert shelf.looks == ["b", "a"]
+
+
+async def test_a_look_at_one_tells_what_is_believed_among_many(held: Presence, shelf: Shelf) -> None:
+    project, pin = Project("p", "", None, "artifacts.yml"), ObjectPin("a", 1, "a/b", None, pending=False)
+    assert await held.ready([A]) == {A}
+    shelf.sizes.clear()
+    assert await held.ready([A]) == {A}
+    assert await held.state(project, pin) is ObjectState.MISSING
+    assert await held.ready([A]) == set()
+    shelf.sizes[ObjectKey("p", "a")] = 1
+    assert await held.state(project, pin) is ObjectState.READY
+    shelf.looks.clear()
+    assert await held.ready([A]) == {A}
+    assert shelf.looks == []
 
 
 async def test_no_more_is_remembered_than_a_bound(

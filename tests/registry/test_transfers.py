@@ -43,7 +43,7 @@ async def send(desk: Desk, upload: Upload, content: bytes = BYTES) -> None:
     await store.receive(link, chunks())
 
 
-async def create(desk: Desk, *wanted: ObjectRequest) -> list[Upload]:
+async def create(desk: Desk, *wanted: ObjectRequest) -> tuple[Upload, ...]:
     return await desk.registry.transfers.create(desk.project, [pin_of(one) for one in wanted], checked=False)
 
 

@@ -41,8 +41,7 @@ class S3Multipart:
         members = {"Key": self._aside(key, token), "ContentType": media_type(content_type)}
         members |= {"ChecksumAlgorithm": "SHA256"} if checked else {}
         made = await self._bucket.answer("create_multipart_upload", (), **members)
-        part_size = max(MIN_PART_BYTES, -(-size // MAX_PARTS))
-        return Multipart(f"{token}/{made['UploadId']}", part_size, checked)
+        return Multipart(f"{token}/{made['UploadId']}", part_size(size), checked)
 
     async def sign_part(
         self, key: ObjectKey, upload: Multipart, number: int, *, size: int, sha256: str | None, expires_in: int
@@ -131,6 +130,11 @@ class S3Multipart:
     def _named(self, key: ObjectKey, upload: Multipart) -> dict[str, str]:
         token, _, upload_id = upload.id.partition("/")
         return {"Key": self._aside(key, token), "UploadId": upload_id}
+
+
+def part_size(size: int) -> int:
+    """How large the parts of an object of `size` bytes are: as small as `MAX_PARTS` allow, and not too small."""
+    return max(MIN_PART_BYTES, -(-size // MAX_PARTS))
 
 
 def _completed(part: StoredPart) -> dict[str, Any]:
