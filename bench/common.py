@@ -136,13 +136,13 @@ def registry(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], port: int, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python program that listens on `port`, for the time of a block; ended by its own process id."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
-            env={**variables, "PYTHONPATH": str(ROOT)},
+            env={**variables, "PYTHONPATH": str(ROOT), **settings},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -165,7 +165,7 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         with suppress(ConnectionRefusedError):
             Client(port).close()
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     sys.exit(f"The server did not start:\n{log.read_text()}")
 
 

@@ -32,6 +32,14 @@ class Heads:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The heads as Git has them, and what differs whenever they, or where the manifest lies, may have changed."""
+
+    heads: Heads
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
     """Where a branch stands, as the cache keeps it. `at` is None for a default branch that does not exist yet."""
 
@@ -41,7 +49,14 @@ class Pointer:
 
     def encode(self) -> bytes:
         """The bytes that go into the cache."""
-        at = {**asdict(self.at), "state": self.at.state.value} if self.at else None
+        at = self.at and {
+            "commit": self.at.commit,
+            "state": self.at.state.value,
+            "file": self.at.file,
+            "blob": self.at.blob,
+            "served": self.at.served,
+            "problems": [asdict(problem) for problem in self.at.problems],
+        }
         return json.dumps([self.name, self.is_default, at], separators=(",", ":")).encode()
 
     @classmethod
@@ -112,12 +127,19 @@ class Branches:
 
     async def cached(self, project: Project) -> Heads | None:
         """What the cache holds of a project's heads; None when that is not all of them."""
-        if project.name in self.missed:
-            return None
+        return None if project.name in self.missed else self.decoded(project, await self.stored(project))
+
+    async def stored(self, project: Project) -> Mapping[str, bytes]:
+        """Every pointer the cache has of a project, whatever it is worth; nothing while it is away."""
         try:
-            return heads_of(await self._cache.pointers(project.name), project.manifest_path)
+            return await self._cache.pointers(project.name)
         except CacheUnavailableError:
-            return None
+            return {}
+
+    def decoded(self, project: Project, stored: Mapping[str, bytes]) -> Heads | None:
+        """What pointers from the cache say of a project's heads; None when those are not all of them."""
+        try:
+            return heads_of(stored, project.manifest_path)
         except ValueError as error:
             log.warning("a cached pointer of %s is damaged (%s); reading Git instead", project.name, error)
             return None
@@ -157,13 +179,17 @@ class Branches:
         at = self._manifests.at(repository, project.manifest_path, oid)
         return Branch(project, name, name == refs.default, at)
 
-    def heads_in_git(self, project: Project, known: Mapping[str, ManifestAt] | None = None) -> Heads:
-        """Blocking. Every branch as Git has it; those that stand where `known` says are not read again."""
+    def heads_in_git(self, project: Project) -> Heads:
+        """Blocking. Every branch as Git has it."""
+        return self.look(project, None).heads
+
+    def look(self, project: Project, known: Heads | None) -> Look:
+        """Blocking. Every branch as Git has it now; those that stand where `known` says are not read again."""
         repository = self._git.repository(project.name)
         refs = repository.refs()
         at: dict[str, ManifestAt] = {}
         for name, oid in sorted(refs.heads.items()):
-            old = (known or {}).get(name)
+            old = known.at.get(name) if known else None
             unmoved = old is not None and old.commit == oid
             at[name] = old if old and unmoved else self._manifests.at(repository, project.manifest_path, oid)
-        return Heads(project.manifest_path, refs.default, at)
+        return Look(Heads(project.manifest_path, refs.default, at), f"{project.manifest_path} {refs.fingerprint}")

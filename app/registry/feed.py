@@ -92,7 +92,7 @@ class Feed:
         self._ends[record] = self._count
         while len(self._told) > self._size:
             del self._numbers[self._told.popleft().place]
-        while self._ends and next(iter(self._ends.values())) < self._oldest:
+        while self._ends and (len(self._ends) > self._size + 1 or next(iter(self._ends.values())) < self._oldest):
             del self._ends[next(iter(self._ends))]
         self._wake()
 

@@ -6,7 +6,8 @@ process, and always again from Git.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
+from contextlib import suppress
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -28,7 +29,7 @@ from app.registry.manifest import (
 )
 from app.registry.model import ManifestAt, ManifestState, Project
 from app.registry.offload import Offload
-from app.stores.errors import BlobTooLargeError, CacheUnavailableError
+from app.stores.errors import BlobTooLargeError, CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost, Repository
 
 T = TypeVar("T")
@@ -103,16 +104,25 @@ class Manifests:
         except CacheUnavailableError as error:
             log.debug("the manifest %s is not cached: %s", blob, error)
 
-    async def store(self, project: Project, blobs: AbstractSet[str]) -> None:
-        """See to it that the cache holds the manifests of these blobs."""
+    async def store(self, blobs: Mapping[str, Project]) -> None:
+        """See to it that the cache holds the manifests of these blobs, each of them of a project."""
         try:
-            held = await self._cache.derived([_key(blob) for blob in sorted(blobs)])
-        except CacheUnavailableError:
-            return
-        for blob in sorted(blobs):
-            if _key(blob) in held:
-                continue
-            await self.share(blob, await self._offload(self.load, self._git.repository(project.name), blob))
+            held = await self._cache.derived([_key(blob) for blob in blobs])
+            missing = {blob: project for blob, project in blobs.items() if _key(blob) not in held}
+            while missing:
+                part = await self._offload(self._part, missing)
+                await self._cache.put_derived(part)
+        except CacheUnavailableError as error:
+            log.debug("manifests are not cached: %s", error)
+
+    def _part(self, missing: dict[str, Project]) -> dict[str, bytes]:
+        """Blocking. Takes out of `missing` as many manifests as are worth one round trip, for the cache."""
+        part: dict[str, bytes] = {}
+        while missing and sum(map(len, part.values())) < LARGE:
+            blob, project = missing.popitem()
+            with suppress(StoreError):  # gone since it was read: the next look says why
+                part[_key(blob)] = to_json(self.load(self._git.repository(project.name), blob))
+        return part
 
     async def _from_cache(self, blob: str) -> Manifest | None:
         try:

@@ -31,6 +31,7 @@ from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
 
 LOOKING = 4
+MOST_TOGETHER = 50
 STARTING_SECONDS = 10.0
 CATALOGUE = Project("")
 """Stands for the catalogue where it lies elsewhere; no project is called so."""
@@ -141,6 +142,8 @@ class Registry:
         if not self._stores.hosting:
             await self._fetch_catalogue()
         moved = await self.telling.tell()
+        if moved - self.catalogue.projects.keys():
+            await self.catalogue.refresh()
         projects = [project for project in map(self.catalogue.get, sorted(moved)) if project]
         for project in projects:
             self._schedule.soon(project)
@@ -158,16 +161,18 @@ class Registry:
 
     async def _sync(self, projects: Sequence[Project]) -> None:
         """What lies here, until it is done; what lies elsewhere in its own time, one look at a time."""
-        room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
-
-        async def look(project: Project) -> None:
-            async with room:
-                await self._sync_one(project)
-
         for project in projects:
             if project.remote_url:
-                self._look(project, self._sync_one(project))
-        await asyncio.gather(*(look(project) for project in projects if not project.remote_url))
+                self._look(project, self._sync_some([project]))
+        here = [project for project in projects if not project.remote_url]
+        size = max(1, min(MOST_TOGETHER, len(here) // LOOKING**2))  # so that a slow one keeps few others waiting
+        room = asyncio.Semaphore(LOOKING)  # the other threads are for callers
+
+        async def look(some: Sequence[Project]) -> None:
+            async with room:
+                await self._sync_some(some)
+
+        await asyncio.gather(*(look(here[start : start + size]) for start in range(0, len(here), size)))
 
     def _look(self, project: Project, look: Coroutine[None, None, None]) -> None:
         if project.name in self._looking:
@@ -177,13 +182,11 @@ class Registry:
         task = self._looking[project.name] = asyncio.create_task(look)
         task.add_done_callback(lambda _: self._looking.pop(project.name))
 
-    async def _sync_one(self, project: Project) -> None:
-        said = self.sync.status(project).last_error
-        try:
-            await self.sync.sync(project)
-        except StoreError as error:
-            if str(error) != said:
-                log.warning("project %s cannot be read: %s", project.name, error)
+    async def _sync_some(self, projects: Sequence[Project]) -> None:
+        said = {project.name: self.sync.status(project).last_error for project in projects}
+        for name, error in (await self.sync.sync_all(projects)).items():
+            if str(error) != said[name]:
+                log.warning("project %s cannot be read: %s", name, error)
 
     async def close(self) -> None:
         """Finish what is queued, end every stream, let go of the stores."""

@@ -8,11 +8,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from app.registry.branches import Branches, Heads, pointers_of
+from app.registry.branches import Branches, Heads, Look, pointers_of
 from app.registry.manifests import Manifests
 from app.registry.model import Branch, Project, SyncState, SyncStatus
 from app.registry.offload import Offload
@@ -22,6 +22,22 @@ from app.stores.errors import CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost
 
 log = logging.getLogger("ml_registry.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a project before a look: heads that need not be read again, and those the cache holds.
+
+    `stored` are the names of all pointers in the cache where it is not known to hold heads as a whole.
+    """
+
+    read: Heads | None
+    held: Heads | None
+    stored: frozenset[str]
+
+    def moves(self, heads: Heads) -> dict[str, bytes | None]:
+        """The pointers to store, None for those of branches that are gone: all where not all are known to be there."""
+        return moves_of(self.held, heads) if self.held else {**dict.fromkeys(self.stored), **pointers_of(heads)}
 
 
 class Synchroniser:
@@ -92,41 +108,82 @@ class Synchroniser:
 
     async def sync(self, project: Project) -> None:
         """Bring one project up to date. Raises StoreError when its repository cannot be read; its status says so."""
-        async with self._locks[project.name]:
-            try:
-                await self._sync(project)
-                await self._tell(project)
-            except StoreError as error:
-                old = self.status(project)
-                self._status[project.name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
-                raise
-            self._status[project.name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+        for error in (await self.sync_all([project])).values():
+            raise error
 
-    async def _sync(self, project: Project) -> None:
-        path = project.manifest_path
+    async def sync_all(self, projects: Sequence[Project]) -> Mapping[str, StoreError]:
+        """Bring projects up to date together. Answers by name why those could not be that cannot be read."""
+        async with AsyncExitStack() as locks:
+            for project in sorted(projects, key=lambda project: project.name):
+                await locks.enter_async_context(self._locks[project.name])
+            failed = await self._sync(projects)
+            failed |= await self._tell([project for project in projects if project.name not in failed])
+            for name, old in [(project.name, self.status(project)) for project in projects]:
+                if error := failed.get(name):
+                    self._status[name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
+                else:
+                    self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+        return failed
+
+    async def _sync(self, projects: Sequence[Project]) -> dict[str, StoreError]:
         ticket = await self._ticket()
-        fingerprint = await self._look(project)
-        uncached = project.name in self._branches.missed
-        if fingerprint == self._fingerprints.get(project.name) and not uncached:
-            return
-        told = self._heads.get(project.name)
-        if told and told.path != path:
+        failed: dict[str, StoreError] = {}
+        for project in projects:
+            try:
+                await self._fetch(project)
+            except StoreError as error:
+                failed[project.name] = error
+        reached = [project for project in projects if project.name not in failed]
+        known = await asyncio.gather(*map(self._known, reached))
+        looks = await self._offload(self._looks, reached, known)
+        failed |= {project.name: look for project, look in looks.items() if isinstance(look, StoreError)}
+        moved = {
+            project: (before, look)
+            for (project, look), before in zip(looks.items(), known, strict=True)
+            if isinstance(look, Look)
+        }
+        await self._share({project: (before.held, look.heads) for project, (before, look) in moved.items()})
+        stores = (self._store(one, ticket, before.moves(look.heads)) for one, (before, look) in moved.items())
+        await asyncio.gather(*stores)
+        for project, (_, look) in moved.items():
+            self._heads[project.name], self._fingerprints[project.name] = look.heads, look.fingerprint
+        return failed
+
+    async def _sync_one(self, project: Project) -> None:
+        for error in (await self._sync([project])).values():
+            raise error
+
+    async def _known(self, project: Project) -> Known:
+        """What this server told last of a project; before the first look, what the cache says."""
+        told, uncached = self._heads.get(project.name), project.name in self._branches.missed
+        if told and told.path != project.manifest_path:
             told = None
-        known = told or await self._branches.cached(project)
-        heads = await self._offload(self._branches.heads_in_git, project, known.at if known else None)
-        held = None if uncached else known
-        await self._share(project, held, heads)
-        await self._store(project, ticket, moves_of(held, heads) if held else await self._everything(project, heads))
-        self._heads[project.name] = heads
-        self._fingerprints[project.name] = fingerprint
+        if told and not uncached:
+            return Known(told, told, frozenset())
+        stored = await self._branches.stored(project)
+        read = told or (None if uncached else self._branches.decoded(project, stored))
+        return Known(read, None if uncached else read, frozenset(stored))
 
-    async def _look(self, project: Project) -> str:
-        """The fingerprint of a project as it is now, wherever it lies. Raises StoreError.
+    def _looks(self, projects: Sequence[Project], known: Sequence[Known]) -> dict[Project, Look | StoreError | None]:
+        """Blocking. Where the branches of each project are in Git, or why nobody knows; None where nothing moved."""
+        found: dict[Project, Look | StoreError | None] = {}
+        for project, before in zip(projects, known, strict=True):
+            try:
+                look = self._branches.look(project, before.read)
+            except StoreError as error:
+                found[project] = error
+            else:
+                unmoved = before.held is not None and look.fingerprint == self._fingerprints.get(project.name)
+                found[project] = None if unmoved else look
+        return found
 
-        While nobody answers elsewhere, what is here is served, and not shared: others may know more.
+    async def _fetch(self, project: Project) -> None:
+        """Bring here what lies elsewhere. Raises StoreError.
+
+        While nobody answers there, what is here is served, and not shared: others may know more.
         """
         if project.remote_url is None:
-            return await self._offload(self._fingerprint, project)
+            return
         try:
             await self._offload.abroad(self._git.repository(project.name).fetch)
         except StoreError:
@@ -135,7 +192,6 @@ class Synchroniser:
                 with suppress(StoreError):
                     self._heads[project.name] = await self._offload.abroad(self._branches.heads_in_git, project)
             raise
-        return await self._offload(self._fingerprint, project)
 
     async def wrote(self, previous: str, branch: Branch) -> None:
         """Serve a commit of our own at once; it is told of once its writers are answered.
@@ -147,29 +203,27 @@ class Synchroniser:
             known = self._heads.get(project.name)
             before = known.at.get(branch.name) if known and known.path == project.manifest_path else None
             if known is None or before is None or before.commit != previous:
-                await self._sync(project)
+                await self._sync_one(project)
                 return
             ticket = await self._ticket()
             old, new = replace(known, at={branch.name: before}), replace(known, at={branch.name: branch.at})
             held = {branch.name: pointers_of(old)[branch.name]}
             if not await self._store(project, ticket, moves_of(old, new), held):
-                await self._sync(project)
+                await self._sync_one(project)
                 return
             self._heads[project.name] = replace(known, at={**known.at, **new.at})
             self._schedule.soon(project)
 
-    async def _tell(self, project: Project) -> None:
-        heads = self._heads[project.name].at
-        if not self._telling.knows(project, {name: at.commit for name, at in heads.items()}):
-            await self._telling.tell(project.name)
-
-    async def _everything(self, project: Project, heads: Heads) -> dict[str, bytes | None]:
-        """Every pointer, and None for those the cache still holds of branches that are gone."""
+    async def _tell(self, projects: Sequence[Project]) -> dict[str, StoreError]:
+        """Tell of those that are not where the journal has them."""
+        stand = {one: {name: at.commit for name, at in self._heads[one.name].at.items()} for one in projects}
+        names = [project.name for project, at in stand.items() if not self._telling.knows(project, at)]
         try:
-            held = await self._cache.pointers(project.name)
-        except CacheUnavailableError:
-            held = {}
-        return {**dict.fromkeys(held), **pointers_of(heads)}
+            if names:
+                await self._telling.tell(*names)
+        except StoreError as error:
+            return dict.fromkeys(names, error)
+        return {}
 
     async def _ticket(self) -> int | None:
         try:
@@ -199,13 +253,16 @@ class Synchroniser:
             self._branches.missed.discard(project.name)
         return stored
 
-    async def _share(self, project: Project, held: Heads | None, heads: Heads) -> None:
+    async def _share(self, moved: Mapping[Project, tuple[Heads | None, Heads]]) -> None:
         """Put manifests where other processes find them. Those of our own writes wait for the next look at Git."""
-        blobs = blobs_of(heads)
-        shared = self._shared.get(project.name, blobs_of(held)) if held else frozenset()
-        if blobs - shared:
-            await self._manifests.store(project, blobs - shared)
-        self._shared[project.name] = blobs
+        missing: dict[str, Project] = {}
+        for project, (held, heads) in moved.items():
+            blobs = blobs_of(heads)
+            shared = self._shared.get(project.name, blobs_of(held)) if held else frozenset()
+            missing |= dict.fromkeys(blobs - shared, project)
+            self._shared[project.name] = blobs
+        if missing:
+            await self._manifests.store(missing)
 
 
 def blobs_of(heads: Heads) -> frozenset[str]:
@@ -215,5 +272,7 @@ def blobs_of(heads: Heads) -> frozenset[str]:
 
 def moves_of(known: Heads, heads: Heads) -> dict[str, bytes | None]:
     """The pointers that change between two moments, None for a branch that is gone."""
+    if known == heads:
+        return {}
     old, new = pointers_of(known), pointers_of(heads)
     return {name: new.get(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from app.registry.catalogue import Catalogue
 from app.registry.errors import CursorExpiredError
@@ -71,6 +71,7 @@ class Telling:
         self._turn = asyncio.Lock()
         self._soon: asyncio.Task[None] | None = None
         self._begun = False
+        self._followers = 0
 
     @property
     def now(self) -> Place | None:
@@ -111,11 +112,14 @@ class Telling:
             self._begun = True
 
     async def _publish(self, records: Iterable[Record]) -> set[str]:
-        """Tell of records up to one that cannot be told yet: leaving it out would be a gap."""
+        """Tell of records up to one that cannot be told yet: leaving it out would be a gap.
+
+        While nobody listens nothing is derived. Who comes later with a place before is told from Git, as ever.
+        """
         told_of: set[str] = set()
         for record in records:
             try:
-                told = await self._offload(self._derivation.told, record)
+                told = await self._offload(self._derivation.told, record) if self._followers else []
             except StoreError as error:
                 log.warning("what happened since %s is not told yet: %s", self._feed.newest, error)
                 break
@@ -157,6 +161,15 @@ class Telling:
 
         Raises CursorExpiredError for one that is not known, and TooSlowError when the feed has moved past the follower.
         """
+        self._followers += 1
+        try:
+            async with aclosing(self._follow(after, wanted)) as events:
+                async for one in events:
+                    yield one
+        finally:
+            self._followers -= 1
+
+    async def _follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
         number = self._feed.now if after is None else self._feed.behind(after)
         while number is None and after is not None:
             begun = after[0]

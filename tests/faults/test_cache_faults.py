@@ -300,7 +300,7 @@ async def test_a_temporary_folder_others_can_enter_is_not_used(tmp_path: Path) -
 
 
 async def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.stores.cache.valkey._binary", lambda: "/usr/bin/false")
+    monkeypatch.setattr("app.stores.cache.valkey.server_binary", lambda: "/usr/bin/false")
     with pytest.raises(CacheUnavailableError, match=r"valkey\.log says why"):
         await PrivateValkey(tmp_path).start()
 

@@ -84,6 +84,14 @@ def test_what_the_buffer_does_not_hold_any_more_has_no_place_in_it() -> None:
     assert (feed.behind(("never", 0, 0)), feed.end("never")) == (None, None)
 
 
+def test_records_that_told_nothing_are_let_go_too() -> None:
+    feed = Feed(3)
+    for number in range(10):
+        feed.publish(f"r{number}", [])
+    assert [feed.end(f"r{number}") for number in range(10)] == [None] * 6 + [0] * 4
+    assert feed.newest == "r9"
+
+
 async def test_a_slow_subscriber_is_cut_off_and_delays_nobody() -> None:
     feed = Feed(3)
     slow, fast = feed.follow(feed.now, None, everything), feed.follow(feed.now, None, everything)

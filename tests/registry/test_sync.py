@@ -170,12 +170,17 @@ async def test_a_project_that_cannot_be_read_holds_up_no_other(desk: Desk, monke
     def fail() -> str:
         raise RepositoryCorruptError("no HEAD")
 
-    monkeypatch.setattr(git.repository(bad.name), "fingerprint", fail)
+    for asked in ("fingerprint", "refs"):
+        monkeypatch.setattr(git.repository(bad.name), asked, fail)
     desk.push("a: {}\n")
     await desk.follow()
     assert list(await desk.entries()) == ["a"]
     status = desk.registry.sync.status(bad)
     assert (status.state, status.last_error) == (SyncState.FAILING, "no HEAD")
+    desk.push("b: {}\n")
+    failed = await desk.registry.sync.sync_all([bad, desk.project])
+    assert {name: str(error) for name, error in failed.items()} == {bad.name: "no HEAD"}
+    assert list(await desk.entries()) == ["b"]
     assert status.synced_at
     monkeypatch.undo()
     await desk.follow()

@@ -5,8 +5,10 @@ import pytest
 from app.registry import telling
 from app.registry.errors import CursorExpiredError
 from app.registry.feed import Feed, Place, Told
+from app.registry.journal import Record
 from app.registry.model import Event
 from app.registry.registry import Registry
+from app.registry.telling import Derivation
 from tests.support.domain import Desk, force, graft
 
 
@@ -80,6 +82,34 @@ async def test_who_reads_the_past_hears_what_comes_next_without_a_gap(busy: Desk
         heard.append(await anext(stream))
     assert heard == (await past(busy))[1:]
     await stream.aclose()
+
+
+async def test_while_nobody_listens_nothing_is_derived_and_who_comes_later_hears_of_it_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived: list[Record] = []
+    told = Derivation.told
+
+    def counting(self: Derivation, record: Record, project: str | None = None) -> list[Told]:
+        derived.append(record)
+        return told(self, record, project)
+
+    monkeypatch.setattr(Derivation, "told", counting)
+    before = desk.registry.telling.now
+    for number in range(3):
+        desk.push(f"a: {{x: {number}}}\n")
+        await desk.follow()
+    assert derived == []
+    late = desk.registry.telling.follow(before, everything)
+    assert [(await anext(late)).event.kind.name for _ in range(3)] == ["ARTIFACT_ADDED", *["ARTIFACT_MODIFIED"] * 2]
+    desk.push("{}\n")
+    await desk.follow()
+    assert (await anext(late)).event.kind.name == "ARTIFACT_REMOVED"
+    await late.aclose()
+    desk.push("b: {}\n")
+    derived.clear()
+    await desk.follow()
+    assert derived == []
 
 
 async def test_what_the_buffer_has_let_go_is_read_from_the_journal(desk: Desk) -> None:

