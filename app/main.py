@@ -68,11 +68,16 @@ def _lifespan(
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with connect(_places(settings)) as stores:
-            hosting = settings.catalog_url is None
+        async with connect(places_of(settings)) as stores:
             registry = Registry(
                 Stores(
-                    stores.git, stores.catalogue, stores.cache, stores.objects, stores.queue, hosting, stores.service
+                    git=stores.git,
+                    catalogue=stores.catalogue,
+                    cache=stores.cache,
+                    objects=stores.objects,
+                    queue=stores.queue,
+                    catalogue_url=settings.catalog_url,
+                    service=stores.service,
                 ),
                 stores.secret,
                 max_changes=limits.commit_changes,
@@ -84,7 +89,7 @@ def _lifespan(
             app.router.routes.extend([*served, *git_routes(stores.service)])
             app.state.registry = registry
             await registry.start()
-            if with_demo and not registry.catalogue.projects:
+            if with_demo and settings.catalog_url is None and not registry.catalogue.projects:
                 await demo.create(registry, caller)
             workers = [
                 asyncio.create_task(repeat(registry.follow, settings.sync_seconds)),
@@ -102,7 +107,8 @@ def _lifespan(
     return lifespan
 
 
-def _places(settings: Settings) -> Places:
+def places_of(settings: Settings) -> Places:
+    """Where everything is kept."""
     return Places(
         data_dir=settings.data_dir.resolve(),
         base_url=settings.base_url,

@@ -1,12 +1,12 @@
-"""Events sent again by hand, from a data directory that servers may be running on."""
+"""Events sent again by hand, from a registry whose servers may be running."""
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import typer
 
+from app.main import places_of
 from app.registry.catalogue import LIMITS, Catalogue
 from app.registry.journal import Journal
 from app.registry.manifests import Manifests
@@ -14,7 +14,7 @@ from app.registry.offload import Offload
 from app.registry.replay import Wanted, replay
 from app.registry.telling import Derivation
 from app.serving import read_settings
-from app.stores.connect import look_into, queue_at
+from app.stores.connect import Places, look_into, queue_at
 from app.stores.errors import StoreError
 
 NOT_THERE = 1
@@ -28,7 +28,7 @@ def run(options: Mapping[str, Any], wanted: Wanted) -> None:
     if settings.queue_url is None:
         raise _stop(WRONG_USE, "There is no queue to send to. Set REGISTRY_QUEUE_URL as it is set for the server.")
     try:
-        sent = asyncio.run(_replay(settings.data_dir.resolve(), settings.queue_url, wanted))
+        sent = asyncio.run(_replay(places_of(settings), settings.queue_url, wanted))
     except StoreError as error:
         raise _stop(FAILED, str(error)) from error
     if not sent:
@@ -38,8 +38,8 @@ def run(options: Mapping[str, Any], wanted: Wanted) -> None:
     typer.echo(f"Sent {sent} {'event' if sent == 1 else 'events'} again.")
 
 
-async def _replay(data_dir: Path, queue_url: str, wanted: Wanted) -> int:
-    git, repository, cache = look_into(data_dir)
+async def _replay(places: Places, queue_url: str, wanted: Wanted) -> int:
+    git, repository, cache = look_into(places)
     offload, queue = Offload(), queue_at(queue_url)
     try:
         catalogue = Catalogue(repository, git, Manifests(git, cache, offload, LIMITS), offload, hosting=True)

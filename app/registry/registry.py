@@ -33,8 +33,6 @@ from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Rep
 LOOKING = 4
 MOST_TOGETHER = 50
 STARTING_SECONDS = 10.0
-CATALOGUE = Project("")
-"""Stands for the catalogue where it lies elsewhere; no project is called so."""
 log = logging.getLogger("ml_registry")
 
 
@@ -47,8 +45,8 @@ class Stores:
     cache: Cache
     objects: ObjectStore
     queue: Queue | None = None
-    hosting: bool = True
-    """Whether repositories may lie here; not so where servers have nothing in common but what lies elsewhere."""
+    catalogue_url: str | None = None
+    """Where the catalogue lies elsewhere. Then no repository lies here: other servers could not reach it."""
     service: GitService | None = None
     """What Git clients are served with, if they are."""
 
@@ -71,6 +69,7 @@ class Registry:
         strict_pushes: bool = False,
     ) -> None:
         self._stores = stores
+        self._listed = Project("", remote_url=stores.catalogue_url)  # stands for the catalogue; none is called so
         self._schedule = Schedule(remote_seconds)
         self._unreachable: str | None = None
         self._looking: dict[str, asyncio.Task[None]] = {}
@@ -78,7 +77,7 @@ class Registry:
         git, cache = stores.git, stores.cache
         self.feed = Feed()
         listed = Manifests(git, cache, offload, LIMITS)
-        self.catalogue = Catalogue(stores.catalogue, git, listed, offload, hosting=stores.hosting)
+        self.catalogue = Catalogue(stores.catalogue, git, listed, offload, hosting=stores.catalogue_url is None)
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
         journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
@@ -118,10 +117,10 @@ class Registry:
 
     def hint(self, urls: Collection[str]) -> int:
         """Something is said to have happened at these addresses: look there at the next round. Answers at how many."""
-        projects = [project for project in self.catalogue.projects.values() if at_any_of(project, urls)]
-        for project in projects:
+        found = [one for one in (self._listed, *self.catalogue.projects.values()) if at_any_of(one, urls)]
+        for project in found:
             self._schedule.soon(project)
-        return len(projects)
+        return len(found)
 
     async def start(self) -> None:
         """Look once at everything; of what lies elsewhere, until it is there or too much time has passed."""
@@ -131,15 +130,15 @@ class Registry:
 
     async def follow(self) -> None:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
-        if not self._stores.hosting and self._schedule.due(CATALOGUE, early=False):
-            self._look(CATALOGUE, self._fetch_catalogue())
+        if self._listed.remote_url and self._schedule.due(self._listed, early=False):
+            self._look(self._listed, self._fetch_catalogue())
         await self.catalogue.refresh()
         await self.telling.tell()
         await self._sync(await self.sync.moved(list(self.catalogue.projects.values())))
 
     async def hear(self) -> None:
         """Tell of what other servers wrote, and serve it. What this misses, `follow` sees."""
-        if not self._stores.hosting:
+        if self._listed.remote_url:
             await self._fetch_catalogue()
         moved = await self.telling.tell()
         if moved - self.catalogue.projects.keys():

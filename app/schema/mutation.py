@@ -196,7 +196,7 @@ class Mutation:
 
     @described.mutation
     async def create_project(self, info: Info, input: CreateProjectInput) -> CreateProjectResult:  # noqa: A002
-        """Make a project: a repository with one empty commit, and a line in the catalogue.
+        """Make a project: a repository of one empty commit, or one that lies elsewhere, and a line in the catalogue.
 
         input: What to make.
         """
@@ -270,7 +270,7 @@ class Mutation:
 
     @described.mutation
     async def sync_project(self, info: Info, input: SyncProjectInput) -> SyncProjectResult:  # noqa: A002
-        """Compare a project with its Git now, instead of within the next second.
+        """Compare a project with its Git now, instead of at the next look.
 
         input: The project.
         """

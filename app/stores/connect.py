@@ -111,10 +111,8 @@ def _mirrors(places: Places) -> Mirrors:
 
 def _catalogue(places: Places, mirrors: Mirrors) -> Repository:
     """The repository that lists the projects; begun, with an empty first commit, when it is not there yet."""
-    path, registry = (
-        places.data_dir / "catalog.git",
-        Signature("ML Registry", "ml-registry@localhost", datetime.now(UTC)),
-    )
+    path = places.data_dir / "catalog.git"
+    registry = Signature("ML Registry", "ml-registry@localhost", datetime.now(UTC))
     first = NewCommit({}, "Begin the catalogue of projects\n", registry, registry)
     if places.catalog_url is not None:
         return _catalogue_at(mirrors, places.catalog_url, first)
@@ -144,14 +142,15 @@ def _named(redis_url: str) -> RedisCache:
         raise StoreError(f"REGISTRY_REDIS_URL cannot be used: {error}.") from error
 
 
-def look_into(data_dir: Path) -> tuple[GitHost, Repository, Cache]:
-    """The repositories of a data directory, to read while servers may run on it, and a cache of one's own.
+def look_into(places: Places) -> tuple[GitHost, Repository, Cache]:
+    """The repositories of a registry, to read while servers may run on them, and a cache of one's own.
 
     Raises StoreError when there are none.
     """
-    if not (data_dir / "catalog.git").is_dir():
-        raise StoreError(f"There is no registry in {data_dir}. Name the server's --data-dir.")
-    return HostedGit(data_dir / "git"), DiskRepository(data_dir / "catalog.git"), MemoryCache()
+    mirrors = _mirrors(places)
+    if places.catalog_url is None and not (places.data_dir / "catalog.git").is_dir():
+        raise StoreError(f"There is no registry in {places.data_dir}. Name the server's --data-dir.")
+    return HostedGit(places.data_dir / "git", mirrors), _catalogue(places, mirrors), MemoryCache()
 
 
 async def _objects(places: Places, secret: bytes, *, alone: bool) -> ObjectStore:
