@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import redis
 
 from app.stores.cache.valkey import PrivateValkey
 from tests.support.api import Work, announce, eventually, new_project
-from tests.support.git import clone, push_file
+from tests.support.git import PERSON, clone, git, push_file
 from tests.support.listen import socket, stream
 from tests.support.server import Server, free_port, running, spawn, start
 
@@ -200,3 +201,37 @@ def test_a_server_with_a_cache_of_its_own_lets_in_nobody_and_enters_nowhere(
         process, log = spawn(tmp_path / "private", "--no-demo", port=free_port(), **named)
         assert process.wait(20) == 2
         assert "Another server runs on" in log.read_text()
+
+
+def test_pushes_through_one_and_writes_through_the_other_lose_nothing(
+    servers: tuple[Server, Server], tmp_path: Path
+) -> None:
+    one, two = servers
+    work = new_project(one)
+    there = Work(two, work.name)
+    tree = tmp_path / "tree"
+    git("clone", "--quiet", f"{one.url}/git/{work.name}", tree)
+
+    def write() -> None:
+        for number in range(30):
+            there.put(f"entry-{number}", type="m")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    for number in range(10):
+        (tree / f"file-{number}").write_text("x")
+        git("add", "--all", at=tree)
+        git("commit", "--quiet", "--message", "By hand", at=tree)
+        while not pushed(tree):
+            git("pull", "--quiet", "--rebase", at=tree)
+    writing.join()
+    assert len(work.names()) == 30
+    assert git("rev-list", "--count", "main", at=work.repository) == "41"
+
+
+def pushed(tree: Path) -> bool:
+    """Whether a push was taken; if not, somebody else was first."""
+    command = ["git", "-C", str(tree), "push", "--quiet", "origin", "HEAD:main"]
+    done = subprocess.run(command, env={**os.environ, **PERSON}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "first" in done.stderr, done.stderr
+    return done.returncode == 0
