@@ -1,16 +1,21 @@
 """The image, the composition and the page about them name what there is, and keep to what the page promises."""
 
 import ast
+import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 import yaml
 
 from app.settings import PREFIX, Settings
+from app.stores.cache.redis import RedisCache
+from app.stores.cache.valkey import PrivateValkey
 from app.stores.events.sqs import Address as QueueAddress
 from app.stores.objects.bucket import Address as BucketAddress
 
@@ -201,3 +206,53 @@ ACTIONS = {
     "list_objects_v2": ["s3:ListBucket"],
 }
 """What S3 calls the right to each operation the store asks for or signs."""
+
+
+@pytest.fixture
+async def restricted(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a cache for a user with the rights on the page."""
+    valkey = PrivateValkey(tmp_path)
+    await valkey.start()
+    (rights,) = re.findall(r"^user registry (.*)$", text(PAGE), re.MULTILINE)
+    client = redis.asyncio.Redis.from_url(valkey.url)
+    await client.execute_command("ACL", "SETUSER", "registry", *rights.split())
+    await client.aclose()
+    yield f"unix://registry@{valkey.socket}?password=password"
+    await valkey.stop()
+
+
+async def test_the_rights_on_the_page_are_enough_for_the_cache(restricted: str) -> None:
+    cache = RedisCache(restricted)
+    assert await cache.move("p", await cache.ticket(), {"a": b"1", "b": b"2"})
+    assert await cache.move("p", await cache.ticket(), {"a": None}, {"a": b"1"})
+    assert await cache.pointer("p", "b") == b"2"
+    assert await cache.pointers("p") == {"b": b"2"}
+    await cache.forget("p")
+    await cache.put_derived({"x": b"1"})
+    assert await cache.derived(["x"]) == {"x": b"1"}
+    assert await cache.lease("l", "me", 5)
+    await cache.close()
+
+
+async def test_the_rights_on_the_page_are_enough_to_wake_each_other(restricted: str) -> None:
+    one, two = RedisCache(restricted), RedisCache(restricted)
+
+    async def call() -> None:
+        while True:
+            await two.wake()
+            await asyncio.sleep(0.05)
+
+    calling = asyncio.create_task(call())
+    async with asyncio.timeout(5), aclosing(one.wakes()) as wakes:
+        await anext(wakes)
+    calling.cancel()
+    await one.close()
+    await two.close()
+
+
+async def test_the_rights_on_the_page_end_at_what_is_the_registrys_own(restricted: str) -> None:
+    client = redis.asyncio.Redis.from_url(restricted)
+    for command in (["SET", "other", "1"], ["GET", "other"], ["FLUSHALL"], ["CONFIG", "GET", "*"], ["KEYS", "*"]):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            await client.execute_command(*command)
+    await client.aclose()
