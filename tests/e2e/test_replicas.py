@@ -1,6 +1,7 @@
 """Replicas: servers that share nothing but a cache and what lies at a Git host, so that any may be asked, or killed."""
 
 import asyncio
+import json
 import shutil
 import signal
 import time
@@ -16,8 +17,8 @@ import redis
 
 from app.stores.cache.valkey import PrivateValkey
 from tests.support.api import eventually
-from tests.support.elsewhere import Elsewhere, There, elsewhere, head
-from tests.support.git import git
+from tests.support.elsewhere import SECRET, Elsewhere, There, elsewhere, head
+from tests.support.git import git, push_file
 from tests.support.githttp import bare
 from tests.support.listen import socket
 from tests.support.server import Server
@@ -195,6 +196,24 @@ def test_without_a_secret_in_common_they_do_not_start(there: Elsewhere) -> None:
 def test_they_host_nothing_themselves(both: list[There]) -> None:
     made: dict[str, Any] = both[0].mutate("createProject", name="hosted")
     assert made["issues"][0]["path"] == ["remoteUrl"]
+
+
+def test_a_project_that_a_person_adds_to_the_catalogue_is_served_once_a_webhook_names_it(there: Elsewhere) -> None:
+    there.repository()
+    bare(there.host.root, "catalog")
+    with there.server(**there.shared, **SELDOM, REGISTRY_HOOK_SECRET=SECRET) as server:
+        line = f"by-hand:\n  remoteUrl: {there.host.url('models')}\n"
+        push_file(there.tree("catalog"), "projects.yml", line.encode())
+        time.sleep(1.5)  # the first look of the timer may have seen it, or not
+        told = server.client.post(
+            "/hooks/gitlab",
+            headers={"X-Gitlab-Token": SECRET, "content-type": "application/json"},
+            content=json.dumps({"project": {"git_http_url": there.host.url("catalog")}}),
+        )
+        assert told.json() == {"projects": 1}
+        asked = '{ project(name: "by-hand") { branch(name: "main") { artifacts { nodes { name } } } } }'
+        eventually(lambda: server.ask(asked)["project"], 3)
+        assert server.ask(asked)["project"]["branch"]["artifacts"]["nodes"] == [{"name": "churn"}]
 
 
 def test_everything_is_rebuilt_from_the_catalogue_alone(there: Elsewhere, both: list[There]) -> None:
