@@ -21,7 +21,7 @@ from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.publishing import Publisher
 from app.registry.pushes import Pushes
-from app.registry.remotes import Schedule, at_any_of, unreachable
+from app.registry.remotes import Schedule, place_of, unreachable
 from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
@@ -117,7 +117,9 @@ class Registry:
 
     def hint(self, urls: Collection[str]) -> int:
         """Something is said to have happened at these addresses: look there at the next round. Answers at how many."""
-        found = [one for one in (self._listed, *self.catalogue.projects.values()) if at_any_of(one, urls)]
+        places = {place for place in map(place_of, urls) if place}
+        followed = (self._listed, *self.catalogue.projects.values())
+        found = [one for one in followed if one.remote_url and place_of(one.remote_url) in places]
         for project in found:
             self._schedule.soon(project)
         return len(found)

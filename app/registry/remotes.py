@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
@@ -68,13 +68,6 @@ def unreachable() -> Iterator[None]:
             yield
     except RemoteRejectedError as error:
         raise RemoteUnavailableError(error.message) from error
-
-
-def at_any_of(project: Project, urls: Collection[str]) -> bool:
-    """Whether one of these addresses, however it is written, is that of a project's repository."""
-    if project.remote_url is None:
-        return False
-    return place_of(project.remote_url) in {place_of(url) for url in urls}
 
 
 def place_of(url: str) -> tuple[str, str] | None:
