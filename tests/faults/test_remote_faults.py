@@ -22,7 +22,7 @@ from app.stores.errors import (
     RemoteUnavailableError,
     StoreError,
 )
-from app.stores.git import remote
+from app.stores.git import remote, transport
 from app.stores.git.credentials import Credentials
 from app.stores.git.mirrored import MirroredRepository, Mirrors
 from app.stores.git.transport import Patience
@@ -327,13 +327,22 @@ def test_an_answer_without_an_end_is_cut_off(tmp_path: Path, portion: bytes, mon
     assert peak < 10 << 20
 
 
+def test_an_answer_that_trickles_is_cut_off(
+    repo: MirroredRepository, server: GitHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "GRACE", 0.1)
+    server.moods.every = "trickle"
+    with pytest.raises(RemoteUnavailableError, match="bytes in"):
+        repo.fetch()
+
+
 # ── Somebody is killed ───────────────────────────────────────────────────────────────────────
 
 
 FOLLOWER = """
 import sys
 from pathlib import Path
-from app.stores.git import remote
+from app.stores.git import remote, transport
 from app.stores.git.credentials import Credentials
 from app.stores.git.mirrored import Mirrors
 repo = Mirrors(Path(sys.argv[1]), Credentials(None)).at(sys.argv[2])

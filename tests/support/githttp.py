@@ -199,11 +199,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"Content-Type": f"application/x-{name}"}, b"\xff\x00 what you never wanted" * 99)
         elif mood == "login":
             self._answer(200, {"Content-Type": "text/html"}, b"<html>Sign in")
+        elif mood == "trickle":
+            self._trickle(f"application/x-{self.path.rpartition('/')[2]}-result")
         elif mood == "silent":
             self.server.ended.wait()
         else:
             return False
         return True
+
+    def _trickle(self, content_type: str) -> None:
+        """A byte now and then."""
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while not self.server.ended.wait(0.02):
+            self.wfile.write(b"1\r\nf\r\n")
+            self.wfile.flush()
 
     def _known(self, password: str) -> bool:
         expected = "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()

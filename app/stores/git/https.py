@@ -143,7 +143,7 @@ class _HttpTalk:
 
     def _reader(self, answer: urllib3.BaseHTTPResponse, most: int) -> Reader:
         self._answers.callback(_leave, answer)
-        return Reader(lambda: answer.read(PORTION), most)
+        return Reader(lambda: answer.read1(PORTION), most)  # what is there, so that slowness shows
 
 
 def pool() -> urllib3.PoolManager:

@@ -75,9 +75,8 @@ class Mirror:
     def move(self, branch: str, old: str | None, new: str | None) -> None:
         """Put a branch where a push has put it (None: nowhere), unless a look has found it elsewhere meanwhile."""
         try:
-            with self._turns.turn():
-                self._move(HEADS + branch, old, new)
-        except (RepositoryBusyError, RepositoryCorruptError, OSError) as error:
+            self._move(HEADS + branch, old, new)
+        except (RepositoryCorruptError, OSError) as error:
             log.warning("the mirror %s did not take a push and follows later: %s", self.path, error)
 
     def _unwritable(self, error: OSError) -> StoreError:
@@ -96,13 +95,12 @@ class Mirror:
             log.warning("the mirror %s is made again: %s", self.path, error)
             self._make()
             return
-        with self._turns.turn():
-            for ref in known.keys() - listed.refs.keys():
-                self._move(ref, known[ref], None)
-            for ref, oid in moved.items():
-                self._move(ref, known.get(ref), oid)
-            if (named := _default(listed, default)) != default:
-                self._name(named)
+        for ref in known.keys() - listed.refs.keys():
+            self._move(ref, known[ref], None)
+        for ref, oid in moved.items():
+            self._move(ref, known.get(ref), oid)
+        if (named := _default(listed, default)) != default:
+            self._name(named)
 
     def _make(self) -> None:
         """A new copy, put in the place of the old one once it is whole."""
@@ -130,15 +128,16 @@ class Mirror:
         return {ref: oid for ref, oid in found.items() if oid is not None}
 
     def _move(self, ref: str, old: str | None, new: str | None) -> None:
-        """Call with the turn held."""
+        """Move one ref in a turn of its own, so that a push need not wait for very many."""
         try:
-            if new is not None:
-                self._refs.move(ref, old, new)
-            elif old is not None:
-                self._refs.delete(ref, old)
+            with self._turns.turn():
+                if new is not None:
+                    self._refs.move(ref, old, new)
+                elif old is not None:
+                    self._refs.delete(ref, old)
         except RefMovedError:
             log.debug("%s of %s has moved meanwhile", ref, self.path)
-        except RefConflictError as error:
+        except (RefConflictError, RepositoryBusyError) as error:
             log.warning("%s of %s waits for the next look: %s", ref, self.path, error)
 
     def _name(self, branch: str) -> None:
