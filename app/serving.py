@@ -36,6 +36,7 @@ def run(options: Mapping[str, Any], *, with_demo: bool) -> None:
     """Serve until a signal asks to stop. Raises typer.Exit, the reason said, when the server cannot start."""
     settings = read_settings(options)
     configure_logging()
+    gc.disable()  # until the server is up: hardly anything that is made before can go
     with _listening(settings) as listening:
         if settings.port == 0:
             settings = settings.model_copy(update={"port": listening.getsockname()[1]})
@@ -105,6 +106,7 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()  # what is there now, the schema above all, stays for good: no collection need look at it again
         gc.set_threshold(*COLLECT)
+        gc.enable()
         sys.setswitchinterval(SWITCH_SECONDS)
         typer.echo(self._welcome)
 
@@ -151,19 +153,19 @@ def _stop(message: str) -> typer.Exit:
 
 
 def _welcome(settings: Settings) -> str:
-    url, git = settings.base_url, settings.data_dir.resolve() / "git"
+    url = settings.base_url
     query = '{ artifact(project: \\"demo\\", name: \\"topic-training-data\\") { dataObjectId metadata } }'
     return f"""
 The ML Registry is up.
 
   GraphiQL   {url}/
   GraphQL    {url}/graphql
-  Git        {git}/<project>.git
+  Git        {url}/git/<project>
 
 Three things to try:
 
   1. Open {url}/ and press Play.
-  2. git clone {git}/demo.git && cat demo/artifacts.yml
+  2. git clone {url}/git/demo && cat demo/artifacts.yml
   3. curl -s {url}/graphql -H 'content-type: application/json' \\
        -d '{{"query": "{query}"}}'
 """

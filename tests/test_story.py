@@ -139,7 +139,7 @@ def test_the_server_says_where_it_is_and_three_things_to_try_that_work(server: S
     assert addresses == {
         "GraphiQL": f"{server.url}/",
         "GraphQL": f"{server.url}/graphql",
-        "Git": f"{server.data_dir}/git/<project>.git",
+        "Git": f"{server.url}/git/<project>",
     }
     page, look, ask = re.findall(r"^  \d\. (.*?\\\n.*|.*)", said, re.MULTILINE)
     assert httpx.get(re.findall(r"http\S+", page)[0], trust_env=False).status_code == 200
