@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from app.registry.manifest import Problem
@@ -63,7 +63,7 @@ class Pointer:
     def decode(cls, data: bytes) -> "Pointer":
         """A pointer from the cache. Raises ValueError when the bytes are not one."""
         try:
-            name, is_default, at = json.loads(data)
+            name, is_default, at = json.loads(data.decode())  # given bytes, it would look for their encoding
             if at is None:
                 return cls(name, is_default, None)
             at["state"] = ManifestState(at["state"])
@@ -127,14 +127,19 @@ class Branches:
 
     async def cached(self, project: Project) -> Heads | None:
         """What the cache holds of a project's heads; None when that is not all of them."""
-        return None if project.name in self.missed else self.decoded(project, await self.stored(project))
+        if project.name in self.missed:
+            return None
+        (stored,) = await self.stored([project])
+        return self.decoded(project, stored)
 
-    async def stored(self, project: Project) -> Mapping[str, bytes]:
-        """Every pointer the cache has of a project, whatever it is worth; nothing while it is away."""
+    async def stored(self, projects: Sequence[Project]) -> Sequence[Mapping[str, bytes]]:
+        """Every pointer the cache has of each project, whatever it is worth; nothing while it is away."""
         try:
-            return await self._cache.pointers(project.name)
+            return await self._cache.pointers_of([project.name for project in projects])
         except CacheUnavailableError:
-            return {}
+            if len(projects) == 1:
+                return [{}]
+            return [stored for project in projects for stored in await self.stored([project])]  # one may be damaged
 
     def decoded(self, project: Project, stored: Mapping[str, bytes]) -> Heads | None:
         """What pointers from the cache say of a project's heads; None when those are not all of them."""

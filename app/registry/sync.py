@@ -79,18 +79,24 @@ class Synchroniser:
 
         Whether the refs of one that lies elsewhere moved is not known here: it is among them when it is time to look.
         """
-        missed = self._branches.missed
-        abroad = [project for project in projects if project.remote_url]
-        found = [project for project in abroad if self._schedule.due(project, early=project.name in missed)]
-        here = [project for project in projects if not project.remote_url]
-        fingerprints = await self._offload(self._fingerprints_of, here)
-        for project, fingerprint in zip(here, fingerprints, strict=True):
-            name, current = project.name, self.status(project).state is SyncState.CURRENT
-            if current and fingerprint == self._fingerprints.get(name) and name not in missed:
-                self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+        found: list[Project] = []
+        settled: list[Project] = []
+        for project in projects:
+            if project.remote_url:
+                if self._schedule.due(project, early=project.name in self._branches.missed):
+                    found.append(project)
+            else:
+                (settled if self._is_settled(project) else found).append(project)
+        fingerprints = await self._offload(self._fingerprints_of, settled)
+        for project, fingerprint in zip(settled, fingerprints, strict=True):
+            if self._is_settled(project) and fingerprint == self._fingerprints.get(project.name):
+                self._status[project.name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
             else:
                 found.append(project)
         return found
+
+    def _is_settled(self, project: Project) -> bool:
+        return self.status(project).state is SyncState.CURRENT and project.name not in self._branches.missed
 
     def _fingerprints_of(self, projects: Sequence[Project]) -> list[str | None]:
         """None for a project that cannot be read: bringing it up to date says why."""
@@ -134,7 +140,7 @@ class Synchroniser:
             except StoreError as error:
                 failed[project.name] = error
         reached = [project for project in projects if project.name not in failed]
-        known = await asyncio.gather(*map(self._known, reached))
+        known = await self._known(reached)
         looks = await self._offload(self._looks, reached, known)
         failed |= {project.name: look for project, look in looks.items() if isinstance(look, StoreError)}
         moved = {
@@ -153,16 +159,21 @@ class Synchroniser:
         for error in (await self._sync([project])).values():
             raise error
 
-    async def _known(self, project: Project) -> Known:
-        """What this server told last of a project; before the first look, what the cache says."""
-        told, uncached = self._heads.get(project.name), project.name in self._branches.missed
-        if told and told.path != project.manifest_path:
-            told = None
-        if told and not uncached:
-            return Known(told, told, frozenset())
-        stored = await self._branches.stored(project)
-        read = told or (None if uncached else self._branches.decoded(project, stored))
-        return Known(read, None if uncached else read, frozenset(stored))
+    async def _known(self, projects: Sequence[Project]) -> list[Known]:
+        """What this server told last of each project; before the first look, what the cache says."""
+        missed, told = self._branches.missed, {project: self._told(project) for project in projects}
+        asked = [project for project, heads in told.items() if not heads or project.name in missed]
+        stored = dict(zip(asked, await self._branches.stored(asked), strict=True))
+        known = []
+        for project, heads in told.items():
+            there = stored.get(project, {})
+            held = None if project.name in missed else heads or self._branches.decoded(project, there)
+            known.append(Known(heads or held, held, frozenset(there)))
+        return known
+
+    def _told(self, project: Project) -> Heads | None:
+        told = self._heads.get(project.name)
+        return told if told and told.path == project.manifest_path else None
 
     def _looks(self, projects: Sequence[Project], known: Sequence[Known]) -> dict[Project, Look | StoreError | None]:
         """Blocking. Where the branches of each project are in Git, or why nobody knows; None where nothing moved."""

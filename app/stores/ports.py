@@ -242,6 +242,9 @@ class Cache(Protocol):
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """Every pointer of a project; empty when none is known."""
 
+    async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
+        """Every pointer of each of these projects, in one round trip."""
+
     async def pointer(self, project: str, field: str) -> bytes | None:
         """One pointer, or None when it is not known."""
 

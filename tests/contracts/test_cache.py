@@ -36,6 +36,13 @@ async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncI
     await cache.close()
 
 
+async def test_the_pointers_of_several_projects_come_in_the_order_they_were_asked_for(cache: Cache) -> None:
+    await cache.move("a", await cache.ticket(), {"main": b"1", "gone": None})
+    await cache.move("b", await cache.ticket(), {"main": b"2", "dev": b"3"})
+    assert await cache.pointers_of(["b", "none", "a"]) == [{"main": b"2", "dev": b"3"}, {}, {"main": b"1"}]
+    assert await cache.pointers_of([]) == []
+
+
 async def test_an_empty_cache_knows_nothing(cache: Cache) -> None:
     assert await cache.pointers("p") == {}
     assert await cache.pointer("p", "main") is None

@@ -88,6 +88,22 @@ async def names(desk: Desk) -> list[str]:
     return [one.name for one in await desk.registry.branches.list(desk.project)]
 
 
+async def test_what_the_cache_holds_of_others_is_known_when_it_holds_damage_of_one(
+    wounded: Desk, cache: WoundedCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await wounded.registry.create_project(Project("other"), "main", ADA)
+    pointers = cache.pointers
+
+    async def damaged(project: str) -> Mapping[str, bytes]:
+        if project == other.name:
+            raise CacheUnavailableError("damaged")
+        return await pointers(project)
+
+    monkeypatch.setattr(cache, "pointers", damaged)
+    stored = await wounded.registry.branches.stored([other, wounded.project])
+    assert [sorted(one) for one in stored] == [[], ["*HEAD", "*WHOLE", "main"]]
+
+
 # ── Git moves ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -37,6 +37,10 @@ class MemoryCache:
         stored = self._pointers.get(project, {})
         return {field: value for field, (_, value) in stored.items() if value is not None}
 
+    async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
+        """See Cache."""
+        return [await self.pointers(project) for project in projects]
+
     async def pointer(self, project: str, field: str) -> bytes | None:
         """See Cache."""
         _, value = self._pointers.get(project, {}).get(field, (0, None))

@@ -138,9 +138,16 @@ class RedisCache:
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """See Cache."""
         async with self._answer():
-            stored: Any = await self._redis.hgetall(_pointers(project))
-            values = {field.decode(): _value(text) for field, text in stored.items()}
-            return {field: value for field, value in values.items() if value is not None}
+            return _values(await self._redis.hgetall(_pointers(project)))
+
+    async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
+        """See Cache."""
+        if not projects:
+            return []
+        async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
+            for project in projects:
+                pipeline.hgetall(_pointers(project))
+            return [_values(stored) for stored in await pipeline.execute()]
 
     async def pointer(self, project: str, field: str) -> bytes | None:
         """See Cache."""
@@ -240,6 +247,11 @@ class _Breaker:
 
 def _pointers(project: str) -> str:
     return f"{PREFIX}pointers:{project}"
+
+
+def _values(stored: Any) -> dict[str, bytes]:
+    values = {field.decode(): _value(text) for field, text in stored.items()}
+    return {field: value for field, value in values.items() if value is not None}
 
 
 def _value(stored: Any) -> bytes | None:
