@@ -25,7 +25,13 @@ from app.registry.messages import with_trailers
 from app.registry.model import DEFAULT_MANIFEST_PATH, Actor, ManifestState, Project
 from app.registry.offload import Offload
 from app.registry.remotes import unreachable
-from app.stores.errors import RefMovedError, RepositoryBusyError, RepositoryExistsError, RepositoryNotFoundError
+from app.stores.errors import (
+    RefMovedError,
+    RemoteUrlError,
+    RepositoryBusyError,
+    RepositoryExistsError,
+    RepositoryNotFoundError,
+)
 from app.stores.ports import GitHost, NewCommit, Repository, Signature
 
 PATH = "projects.yml"
@@ -132,7 +138,10 @@ class Catalogue:
     def _reach(self, project: Project, default_branch: str, first: NewCommit) -> None:
         """Fetch a repository that lies elsewhere, and begin the default branch where it has none at all."""
         self._git.place(remotes_of([*self._projects.values(), project]))
-        repository = self._git.repository(project.name)
+        try:
+            repository = self._git.repository(project.name)
+        except RemoteUrlError as error:
+            raise InvalidInputError.of("remoteUrl", str(error)) from error
         repository.fetch()
         if not repository.refs().heads:
             with suppress(RefMovedError):  # then it has one now

@@ -55,7 +55,7 @@ def refusal_of(error: Exception) -> Exception:
     """What callers may be told of an error: of a Git server's the refusal it is, any other as it is."""
     if isinstance(error, errors.RemoteRefusedError):
         return RemoteRejectedError(str(error), error.reason)
-    if isinstance(error, errors.RemoteUnavailableError | errors.RepositoryNotFoundError):
+    if isinstance(error, errors.RemoteUnavailableError | errors.RemoteUrlError | errors.RepositoryNotFoundError):
         return RemoteUnavailableError(str(error))
     return error
 

@@ -57,6 +57,10 @@ class ServiceBusyError(StoreError):
     """As many are being served as may be at a time, and none of them was done for a while."""
 
 
+class RemoteUrlError(StoreError):
+    """The URL names no repository elsewhere that may be reached from here. The message repeats no secret of it."""
+
+
 class RemoteUnavailableError(StoreError):
     """The Git server elsewhere did not answer. What was to be written may have arrived where the message says so."""
 

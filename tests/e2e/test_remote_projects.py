@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.api import eventually
+from tests.support.api import Work, eventually
 from tests.support.elsewhere import PASSWORD, Elsewhere, elsewhere, head
 from tests.support.git import git, push_file
 from tests.support.githttp import decline
@@ -343,3 +343,31 @@ def test_a_remote_that_hangs_holds_up_nobody_else(there: Elsewhere) -> None:
 def _branches(server: Server, project: str) -> list[str]:
     asked = "query($p: String!) { project(name: $p) { branches(first: 100) { nodes { name } } } }"
     return [node["name"] for node in server.ask(asked, p=project)["project"]["branches"]["nodes"]]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://git.example.org/models.git", "Use https://"),
+        ("https://ada:secret@git.example.org/models.git", "no credentials"),
+        ("git@git.example.org:models.git", "is like https://"),
+        ("https://git.example.org-/models.git", "not one Git takes"),
+    ],
+)
+def test_a_url_that_may_not_be_is_refused_by_its_field(there: Elsewhere, url: str, said: str) -> None:
+    with there.server() as server:
+        refused = Work(server, "p").mutate("createProject", name="p", remoteUrl=url)
+        assert refused["__typename"] == "InvalidInputError"
+        assert refused["issues"][0]["path"] == ["remoteUrl"]
+        assert said in refused["issues"][0]["message"]
+
+
+def test_credentials_that_cannot_be_read_are_said_to_be_so(there: Elsewhere) -> None:
+    there.repository()
+    with there.server(**SELDOM) as server:
+        work = there.project(server)
+        there.credentials.unlink()
+        refused = work.commit({"put": {"name": "a"}})
+        assert refused["__typename"] == "RemoteUnavailableError"
+        assert "credentials" in refused["message"]
+        assert str(there.credentials) in server.log.read_text()

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from app.stores.errors import StoreError
+from app.stores.errors import RemoteUrlError
 
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
@@ -27,21 +27,23 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> "Address":
-        """Raises StoreError, whose message repeats nothing of the URL: somebody may have put a password in it."""
+        """Raises RemoteUrlError, whose message repeats nothing of the URL: somebody may have put a password in it."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise StoreError("The URL of the repository cannot be read. Write https://host/path or ssh://…") from error
+            raise RemoteUrlError(
+                "The URL of the repository cannot be read. Write https://host/path or ssh://…"
+            ) from error
         if parts.scheme not in PORTS:
-            raise StoreError("A repository elsewhere has a URL that begins with https:// or ssh://.")
+            raise RemoteUrlError("A repository elsewhere has a URL that begins with https:// or ssh://.")
         if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
-            raise StoreError("Credentials do not belong in a repository's URL: put them into the credentials file.")
+            raise RemoteUrlError("Credentials do not belong in a repository's URL: put them into the credentials file.")
         host = parts.hostname or ""
         if not HOST.match(host) or not PATH.match(parts.path) or EXTRAS.search(url):
-            raise StoreError("The URL of the repository is not one Git takes. Write https://host/path or ssh://…")
+            raise RemoteUrlError("The URL of the repository is not one Git takes. Write https://host/path or ssh://…")
         if parts.username is not None and not USER.match(parts.username):
-            raise StoreError("The user in the repository's URL is none ssh takes.")
+            raise RemoteUrlError("The user in the repository's URL is none ssh takes.")
         return cls(parts.scheme, host, port or PORTS[parts.scheme], parts.username, parts.path.rstrip("/"))
 
     def __str__(self) -> str:

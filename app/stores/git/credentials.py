@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from app.stores.errors import StoreError
+from app.stores.errors import RemoteUnavailableError, RemoteUrlError
 from app.stores.git.address import PORTS, Address
 
 Origin = tuple[str, str, int]
@@ -25,15 +25,15 @@ class Credentials:
         self._read: tuple[tuple[int, ...], Mapping[Origin, str]] = ((), {})
 
     def authorization(self, address: Address) -> str | None:
-        """The header's value for a host, None when the file has nothing for it. Raises StoreError."""
+        """The header's value for a host, None when the file has nothing for it. Raises RemoteUnavailableError."""
         return self._known().get(address.origin) or None
 
     def permit(self, address: Address) -> None:
-        """Raises StoreError for a host to which a password would travel in the clear, unless the file lists it so."""
+        """Raises RemoteUrlError for a host to which a password would travel in the clear, unless it is listed so."""
         if address.scheme == "http" and not address.loopback and address.origin not in self._known():
-            raise StoreError(
-                f"Plain http to {address.host} would show its password to everybody on the way. Use https://, or "
-                f"list http://user:token@{address.host} in the credentials file."
+            raise RemoteUrlError(
+                f"Plain http to {address.host} would show its password to everybody on the way. Use https://, or have "
+                "the operator list that host as http://."
             )
 
     def _known(self) -> Mapping[Origin, str]:
@@ -46,7 +46,9 @@ class Credentials:
                 if key != self._read[0]:
                     self._read = (key, _parse(file.read().decode("utf-8", "replace")))
         except OSError as error:
-            raise StoreError(f"The credentials file {self._path} cannot be read: {error.strerror}.") from error
+            log.warning("the credentials file %s cannot be read: %s", self._path, error.strerror)
+            message = "The credentials for Git hosts cannot be read. The operator finds more in the server's log."
+            raise RemoteUnavailableError(message) from error
         return self._read[1]
 
 

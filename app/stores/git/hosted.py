@@ -263,7 +263,7 @@ class HostedGit:
         self._nursery.create(self._path(name), default_branch, first)
 
     def repository(self, name: str) -> Repository:
-        """See GitHost.repository. Raises StoreError for one that lies at a URL that is none."""
+        """See GitHost.repository. Raises RemoteUrlError for one that lies at a URL that may not be."""
         url = self._remotes.get(name)
         if url is not None and self._elsewhere is not None:
             return self._elsewhere.at(url)

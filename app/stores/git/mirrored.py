@@ -309,7 +309,7 @@ class Mirrors:
         self._lock = threading.Lock()
 
     def at(self, url: str) -> MirroredRepository:
-        """The repository of that URL; nothing is asked of it yet. Raises StoreError for a URL that is none."""
+        """The repository of that URL; nothing is asked of it yet. Raises RemoteUrlError for one that may not be."""
         with self._lock:
             if url not in self._known:
                 self._known[url] = self._new(Address.parse(url))
