@@ -10,7 +10,6 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -22,7 +21,7 @@ from app.stores.errors import (
     RepositoryNotFoundError,
     StoreError,
 )
-from app.stores.git import disk, locks, refs
+from app.stores.git import disk, locks
 from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.ports import NewCommit, Signature
 
@@ -375,10 +374,10 @@ def test_a_full_disk_is_a_store_error_and_moves_nothing(repo: DiskRepository, mo
 def test_a_failing_disk_is_never_taken_for_a_missing_branch(
     repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_path: Path, _mode: str, **_: int) -> BinaryIO:
+    def failing(_path: Path, _flags: int) -> int:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(refs, "open", failing, raising=False)
+    monkeypatch.setattr(os, "open", failing)
     with pytest.raises(RepositoryCorruptError, match="Input/output error"):
         repo.head("main")
 
@@ -386,10 +385,10 @@ def test_a_failing_disk_is_never_taken_for_a_missing_branch(
 def test_a_process_out_of_files_does_not_blame_the_repository(
     repo: DiskRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_path: Path, _mode: str, **_: int) -> BinaryIO:
+    def failing(_path: Path, _flags: int) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(refs, "open", failing, raising=False)
+    monkeypatch.setattr(os, "open", failing)
     with pytest.raises(StoreError, match="ulimit") as refused:
         repo.head("main")
     assert not isinstance(refused.value, RepositoryCorruptError)

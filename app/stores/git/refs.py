@@ -24,6 +24,7 @@ TAGS = "refs/tags/"
 SYMBOLIC = "ref: "
 MOST_HOPS = 5
 LONGEST_PART = 250  # bytes; a file name has 255, of which `.lock` takes five
+LONGEST_LINE = 8192  # bytes; a path has 4096 at most
 VALUE = re.compile(r"[0-9a-f]{40}\Z")
 PACKED = re.compile(rb"^([0-9a-f]{40}) (refs/[^\n]+)\n(?:\^([0-9a-f]{40})\n)?", re.MULTILINE)
 
@@ -256,10 +257,15 @@ def parse_packed(key: tuple[int, ...], raw: bytes) -> Packed:
 def _read(path: Path | str) -> str | None:
     """The first line of a ref file, None when there is no such file."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - there are very many, and a Path takes its time
-            return file.read().decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # there are very many, and a file object takes its time
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    try:
+        return os.read(descriptor, LONGEST_LINE).decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
+    except IsADirectoryError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _key(status: os.stat_result) -> tuple[int, ...]:
