@@ -7,7 +7,7 @@ import json
 from dataclasses import astuple, dataclass
 
 from app.registry.manifest import ObjectPin
-from app.stores.ports import Multipart
+from app.stores.ports import Multipart, ObjectKey
 
 _VERSION = "u2"
 
@@ -39,6 +39,11 @@ class Ticket:
     filename: str | None
     expires_at: int
     multipart: Multipart | None = None
+
+    @property
+    def key(self) -> ObjectKey:
+        """Where the store keeps the bytes."""
+        return ObjectKey(self.project, self.sha256)
 
     @property
     def pin(self) -> ObjectPin:

@@ -14,7 +14,10 @@ from tests.support import queue, s3, swift
 
 @pytest.fixture(scope="session")
 def swift_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with swift.swift(tmp_path_factory.mktemp("swift")) as url:
+    folder = tmp_path_factory.mktemp("swift")
+    if reason := swift.lacking(folder):
+        pytest.skip(reason)
+    with swift.swift(folder) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ import pytest
 from app.stores.errors import ObjectsUnavailableError
 from app.stores.objects.bucket import Address
 from app.stores.objects.s3 import S3Objects
-from app.stores.ports import ObjectKey
+from app.stores.ports import Multipart, ObjectKey
 from tests.support.s3 import CREDENTIALS, Bucket, strict_s3
 from tests.support.server import free_port
 
@@ -165,8 +165,13 @@ async def test_where_sha_256_is_not_checked_the_smallest_object_is_sent_in_parts
     assert await store.stat(KEY)
 
 
-async def test_a_store_that_ignores_conditions_is_not_sent_any(store: S3Objects, bucket: Bucket) -> None:
-    bucket.conditions = False
+@pytest.mark.parametrize("conditions", [False, None], ids=["ignored", "refused"])
+async def test_a_store_that_knows_no_conditions_is_not_sent_any(
+    store: S3Objects,
+    bucket: Bucket,
+    conditions: bool | None,  # noqa: FBT001 (a case)
+) -> None:
+    bucket.conditions = conditions
     request = await store.sign_put(KEY, size=1, content_type="a/b", expires_in=60)
     assert "If-None-Match" not in dict(request.headers)
 
@@ -261,10 +266,12 @@ async def test_credentials_that_are_not_believed_are_no_missing_bytes(
     await store.close()
 
 
-async def test_a_bucket_that_is_not_there_can_take_nothing(bucket: Bucket) -> None:
+async def test_a_bucket_that_is_not_there_takes_nothing_and_knows_of_no_upload(bucket: Bucket) -> None:
     store = S3Objects(replace(Address.parse(bucket.setting()), bucket="other"), LARGE)
     with pytest.raises(ObjectsUnavailableError, match="NoSuchBucket"):
         await store.sign_put(KEY, size=1, content_type="a/b", expires_in=60)
+    with pytest.raises(ObjectsUnavailableError, match="NoSuchBucket"):
+        await store.multipart.parts(KEY, Multipart("a/b", 1, checked=False))
     await store.close()
 
 

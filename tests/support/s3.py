@@ -68,7 +68,7 @@ class Bucket:
     uploads: dict[str, Begun] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     checks: bool = True
-    conditions: bool = True
+    conditions: bool | None = True  # None: a condition is an error
     tells: bool = True
     broken: bool = False
     mute: str | None = None  # the method whose next answer is lost
@@ -89,6 +89,8 @@ class Bucket:
     # ── Objects ──────────────────────────────────────────────────────────────────────────
 
     def put(self, key: str, content: bytes, headers: dict[str, str]) -> Response:
+        if self.conditions is None and "if-none-match" in headers:
+            raise RefusedError(501, "NotImplemented")
         if self.conditions and headers.get("if-none-match") == "*" and key in self.objects:
             raise RefusedError(412, "PreconditionFailed")
         self.objects[key] = Stored(content, headers.get("content-type", ""), self._checked(content, headers))

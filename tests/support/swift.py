@@ -52,6 +52,17 @@ user_test_registry = s3cret .admin
 FILTERS = ("catch_errors", "listing_formats", "copy", "slo", "dlo")
 
 
+def lacking(folder: Path) -> str | None:
+    """Why Swift cannot run with its files in `folder`; None when it can."""
+    if not _tool("swift-proxy-server").exists():
+        return "Swift is not installed: it runs on Linux only"
+    try:
+        os.setxattr(folder, "user.swift", b"1")
+    except OSError:
+        return f"Swift needs extended attributes, which the file system of {folder} has not"
+    return None
+
+
 @contextmanager
 def swift(folder: Path) -> Iterator[str]:
     """The setting that names a bucket in a Swift under `folder`, for the time of a block."""

@@ -71,7 +71,7 @@ class Bucket:
             retries={"total_max_attempts": 2, "mode": "standard"},
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path" if address.path_style else "virtual"},
-            # Left alone, botocore adds CRC32 to everything, which not every store takes and no link asked for.
+            # Left alone, botocore adds a CRC32 to what it sends and asks for one back, which not every store knows.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
