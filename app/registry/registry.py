@@ -31,6 +31,7 @@ from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
 
 LOOKING = 4
+LOOKING_ABROAD = 16
 MOST_TOGETHER = 50
 STARTING_SECONDS = 10.0
 log = logging.getLogger("ml_registry")
@@ -72,6 +73,7 @@ class Registry:
         self._listed = Project("", remote_url=stores.catalogue_url)  # stands for the catalogue; none is called so
         self._schedule = Schedule(remote_seconds)
         self._unreachable: str | None = None
+        self._room = asyncio.Semaphore(LOOKING_ABROAD)
         self._looking: dict[str, asyncio.Task[None]] = {}
         self.offload = offload = Offload()
         git, cache = stores.git, stores.cache
@@ -180,8 +182,13 @@ class Registry:
             look.close()
             self._schedule.soon(project)
             return
-        task = self._looking[project.name] = asyncio.create_task(look)
+        task = self._looking[project.name] = asyncio.create_task(self._in_room(look))
         task.add_done_callback(lambda _: self._looking.pop(project.name))
+
+    async def _in_room(self, look: Coroutine[None, None, None]) -> None:
+        """However many hosts do not answer, some threads that wait for other machines are left to callers."""
+        async with self._room:
+            await look
 
     async def _sync_some(self, projects: Sequence[Project]) -> None:
         said = {project.name: self.sync.status(project).last_error for project in projects}

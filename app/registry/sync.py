@@ -123,7 +123,7 @@ class Synchroniser:
             for project in sorted(projects, key=lambda project: project.name):
                 await locks.enter_async_context(self._locks[project.name])
             failed = await self._sync(projects)
-            failed |= await self._tell([project for project in projects if project.name not in failed])
+            await self._tell([project for project in projects if project.name not in failed])
             for name, old in [(project.name, self.status(project)) for project in projects]:
                 if error := failed.get(name):
                     self._status[name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
@@ -225,16 +225,12 @@ class Synchroniser:
             self._heads[project.name] = replace(known, at={**known.at, **new.at})
             self._schedule.soon(project)
 
-    async def _tell(self, projects: Sequence[Project]) -> dict[str, StoreError]:
+    async def _tell(self, projects: Sequence[Project]) -> None:
         """Tell of those that are not where the journal has them."""
         stand = {one: {name: at.commit for name, at in self._heads[one.name].at.items()} for one in projects}
         names = [project.name for project, at in stand.items() if not self._telling.knows(project, at)]
-        try:
-            if names:
-                await self._telling.tell(*names)
-        except StoreError as error:
-            return dict.fromkeys(names, error)
-        return {}
+        if names:
+            await self._telling.tell(*names)
 
     async def _ticket(self) -> int | None:
         try:

@@ -71,6 +71,7 @@ class Telling:
         self._turn = asyncio.Lock()
         self._soon: asyncio.Task[None] | None = None
         self._begun = False
+        self._said = ""
         self._followers = 0
 
     @property
@@ -85,23 +86,34 @@ class Telling:
     async def tell(self, *projects: str) -> set[str]:
         """Write down where the branches of projects went, and tell of it, together with whatever else waits.
 
-        Without projects, tell of what other servers wrote. Answers the projects it told of. Raises StoreError when it
-        cannot be written. What could not be written or told stays for the next time.
+        Without projects, tell of what other servers wrote. Answers the projects it told of. What could not be written
+        or told stays for the next time, and the log says why: what is served does not wait for it.
         """
         self._moved.update(projects)
         async with self._turn:
-            await self._begin()
             moved, own, self._moved, self._own = self._moved, self._own, set(), []
             try:
+                await self._begin()
                 records = await self._offload(self._record, moved, own)
+            except StoreError as error:
+                self._moved, self._own = self._moved | moved, [*own, *self._own]
+                self._say(error)
+                return set()
             except BaseException:
                 self._moved, self._own = self._moved | moved, [*own, *self._own]
                 raise
+            self._said = ""
             told_of = await self._publish(records)
         if moved and told_of:
             with suppress(CacheUnavailableError):  # the others look every second anyway
                 await self._cache.wake()
         return told_of
+
+    def _say(self, error: StoreError) -> None:
+        """What goes wrong goes wrong every second: it is said when it is new."""
+        if str(error) != self._said:
+            log.warning("what moved is not told yet: %s", error)
+        self._said = str(error)
 
     async def _begin(self) -> None:
         """At first only see where the journal stands."""
@@ -144,11 +156,9 @@ class Telling:
 
     async def _tell_what_moved(self) -> None:
         while self._moved:
-            try:
-                await self.tell()
-            except StoreError as error:
-                log.warning("what moved is not told yet: %s", error)
-                return
+            await self.tell()
+            if self._said:
+                return  # until the next look at Git
             await asyncio.sleep(PAUSE)  # what moves meanwhile becomes one record, and the disk is for the writers
 
     async def finish(self) -> None:

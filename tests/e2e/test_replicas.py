@@ -234,6 +234,37 @@ def test_a_git_host_that_is_away_is_no_reason_to_stop_serving(there: Elsewhere, 
         assert both[1].through(again).names() == ["churn"]
 
 
+def test_while_only_the_catalogue_is_away_everything_is_written_and_served_and_told_of_later(
+    there: Elsewhere, tmp_path: Path
+) -> None:
+    there.repository()
+    with elsewhere(tmp_path / "second") as second:
+        bare(second.host.root, "catalog")
+        with there.credentials.open("a") as file:
+            file.write(second.credentials.read_text())
+        shared = there.shared | {"REGISTRY_CATALOG_URL": second.host.url("catalog")}
+        with there.server(**shared, REGISTRY_REMOTE_SECONDS="0.5") as server:
+            work = there.project(server)
+            wanted = {"filter": {"project": work.name, "branch": "main"}}
+            with socket(server, **wanted) as heard:
+                work.put("first")
+                assert heard.next()["node"]["artifactName"] == "first"
+                second.host.moods.every = "500"
+                for number in range(3):
+                    work.put(f"entry-{number}")
+                    assert f"entry-{number}" in work.names()
+                eventually(lambda: work.sync()["state"] == "CURRENT")
+                assert (
+                    work.mutate("createBranch", project=work.name, name="more")["__typename"] == "CreateBranchSuccess"
+                )
+                time.sleep(3)
+                said = server.log.read_text()
+                assert 0 < said.count("not told yet") < 4
+                assert "Traceback" not in said
+                second.host.moods.every = ""
+                assert [heard.next(10)["node"]["artifactName"] for _ in range(3)] == [f"entry-{n}" for n in range(3)]
+
+
 def test_what_cannot_be_read_while_the_git_host_is_away_is_said_to_be_unreachable(
     there: Elsewhere, both: list[There]
 ) -> None:
