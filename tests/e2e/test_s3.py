@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import swift
 from tests.support.api import UPLOAD, Work, announce, digest_of, eventually, new_project, send
 from tests.support.s3 import CREDENTIALS, Bucket, strict_s3
 from tests.support.server import Server, free_port, running
@@ -278,6 +280,46 @@ def test_a_server_starts_without_its_bucket_and_says_so(tmp_path: Path) -> None:
             send(eventually(lambda: uploaded(work, content)), content)
             work.put("model", object=announce(content))
             assert pinned(work, "model")["state"] == "READY"
+
+
+def test_a_server_killed_while_it_reads_what_came_in_parts_goes_on_after_it_starts_again(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    settings = {"REGISTRY_OBJECTS_URL": bucket.setting("killed"), "REGISTRY_OBJECTS_MULTIPART_BYTES": str(LARGE)}
+    with running(tmp_path / "var", **settings, **CREDENTIALS) as server, ThreadPoolExecutor(1) as thread:
+        work = new_project(server, "killed")
+        (upload,) = work.commit({"put": {"name": "model", "object": announce(BODY)}})["uploads"]
+        put_parts(upload, BODY)
+        bucket.slow = 30
+        lost = thread.submit(work.mutate, "completeUpload", upload=upload["id"])
+        reading = f"GET /bytes/killed/.incoming/killed/{hashlib.sha256(BODY).hexdigest()}"
+        eventually(lambda: any(asked.startswith(reading) for asked in bucket.asked[-3:]))
+        server.stop(signal.SIGKILL)
+        bucket.slow = 0
+        assert isinstance(lost.exception(), httpx.TransportError)
+    with running(tmp_path / "var", **settings, **CREDENTIALS) as server:
+        work = Work(server, "killed")
+        assert pinned(work, "model")["state"] == "PENDING"
+        assert work.mutate("completeUpload", upload=upload["id"])["object"]["state"] == "READY"
+        assert httpx.get(pinned(work, "model")["download"]["url"], trust_env=False).content == BODY
+
+
+@pytest.mark.slow
+def test_swift_serves_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "swift"
+    folder.mkdir()
+    if reason := swift.lacking(folder):
+        pytest.skip(reason)
+    with swift.swift(folder) as url:
+        settings = {"REGISTRY_OBJECTS_URL": url, "REGISTRY_OBJECTS_MULTIPART_BYTES": str(LARGE), **swift.CREDENTIALS}
+        with running(tmp_path / "var", **settings) as server:
+            work = new_project(server)
+            for name, content in (("small", b"few bytes"), ("large", BODY)):
+                upload = uploaded(work, content)
+                assert {answer.status_code for answer in put_parts(upload, content)} == {200}
+                assert work.mutate("completeUpload", upload=upload["id"])["upload"]["state"] == "STORED"
+                work.put(name, object=announce(content))
+                assert httpx.get(pinned(work, name)["download"]["url"], trust_env=False).content == content
 
 
 def test_an_address_that_makes_no_sense_stops_the_start(tmp_path: Path) -> None:

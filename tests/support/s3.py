@@ -3,6 +3,7 @@
 Only what the registry and its callers use is there, kept in memory.
 """
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -72,6 +73,7 @@ class Bucket:
     tells: bool = True
     broken: bool = False
     mute: str | None = None  # the method whose next answer is lost
+    slow: float = 0  # seconds before an object that is aside can be read
 
     def setting(self, prefix: str = "") -> str:
         """The setting that names it."""
@@ -201,6 +203,8 @@ class Bucket:
         if self.broken:
             return Response(status_code=503)
         headers, body = dict(request.headers), await request.body()
+        if request.method == "GET" and "/.incoming/" in request.url.path and not request.url.query:
+            await asyncio.sleep(self.slow)
         try:
             path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
             verify(request.method, path, query, headers, body, CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
