@@ -13,6 +13,7 @@ from app.registry.journal import Moved
 from app.registry.manifests import Manifests
 from app.registry.model import Branch, Project
 from app.registry.offload import Offload
+from app.registry.remotes import refusals
 from app.registry.sync import Synchroniser
 from app.registry.telling import Telling
 from app.registry.writing import BranchWriter, Proposal, Turn, Written
@@ -85,7 +86,8 @@ class Lanes:
         lane = self._lanes.pop(key, None)
         if lane is None:
             self._drop_idle()
-            lane = _Lane(BranchWriter(self._git.repository(project.name), self._manifests))
+            with refusals():
+                lane = _Lane(BranchWriter(self._git.repository(project.name), self._manifests))
         self._lanes[key] = lane  # the most recently used is last
         return lane
 
