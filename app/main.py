@@ -30,7 +30,7 @@ from app.schema.build import build_schema
 from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
-from app.stores.connect import Places, connect
+from app.stores.connect import Connected, Places, connect
 from app.stores.objects.local import LocalObjects
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
@@ -69,34 +69,14 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with connect(places_of(settings)) as stores:
-            registry = Registry(
-                Stores(
-                    git=stores.git,
-                    catalogue=stores.catalogue,
-                    cache=stores.cache,
-                    objects=stores.objects,
-                    queue=stores.queue,
-                    catalogue_url=settings.catalog_url,
-                    service=stores.service,
-                ),
-                stores.secret,
-                max_changes=limits.commit_changes,
-                max_size=limits.file_size,
-                remote_seconds=settings.remote_seconds,
-                strict_pushes=settings.strict_pushes,
-            )
+            registry = _registry(settings, limits, stores)
             served = object_routes(stores.objects) if isinstance(stores.objects, LocalObjects) else []
             app.router.routes.extend([*served, *git_routes(stores.service)])
             app.state.registry = registry
             await registry.start()
             if with_demo and settings.catalog_url is None and not registry.catalogue.projects:
                 await demo.create(registry, caller)
-            workers = [
-                asyncio.create_task(repeat(registry.follow, settings.sync_seconds)),
-                asyncio.create_task(listen(stores.cache.wakes(), registry.hear)),
-            ]
-            if registry.publisher:
-                workers.append(asyncio.create_task(publish(registry.publisher, registry.feed.more)))
+            workers = _workers(registry, settings.sync_seconds, stores)
             try:
                 yield
             finally:
@@ -105,6 +85,33 @@ def _lifespan(
                 await registry.close()
 
     return lifespan
+
+
+def _registry(settings: Settings, limits: Limits, stores: Connected) -> Registry:
+    return Registry(
+        Stores(
+            git=stores.git,
+            catalogue=stores.catalogue,
+            cache=stores.cache,
+            objects=stores.objects,
+            queue=stores.queue,
+            catalogue_url=settings.catalog_url,
+            service=stores.service,
+        ),
+        stores.secret,
+        max_changes=limits.commit_changes,
+        max_size=limits.file_size,
+        remote_seconds=settings.remote_seconds,
+        strict_pushes=settings.strict_pushes,
+    )
+
+
+def _workers(registry: Registry, sync_seconds: float, stores: Connected) -> list[asyncio.Task[None]]:
+    """What happens by itself, from now on."""
+    workers = [repeat(registry.follow, sync_seconds), listen(stores.cache.wakes(), registry.hear)]
+    if registry.publisher:
+        workers.append(publish(registry.publisher, registry.feed.more))
+    return [asyncio.create_task(worker) for worker in workers]
 
 
 def places_of(settings: Settings) -> Places:
