@@ -32,6 +32,7 @@ from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import Connected, Places, connect
 from app.stores.objects.local import LocalObjects
+from app.workers.expire import expire
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
@@ -108,7 +109,8 @@ def _registry(settings: Settings, limits: Limits, stores: Connected) -> Registry
 
 def _workers(registry: Registry, sync_seconds: float, stores: Connected) -> list[asyncio.Task[None]]:
     """What happens by itself, from now on."""
-    workers = [repeat(registry.follow, sync_seconds), listen(stores.cache.wakes(), registry.hear)]
+    following = (repeat(registry.follow, sync_seconds), listen(stores.cache.wakes(), registry.hear))
+    workers = [*following, expire(registry.expiry)]
     if registry.publisher:
         workers.append(publish(registry.publisher, registry.feed.more))
     return [asyncio.create_task(worker) for worker in workers]

@@ -9,6 +9,7 @@ from app.registry.artifacts import Artifacts
 from app.registry.branches import Branches
 from app.registry.branching import Branching
 from app.registry.catalogue import LIMITS, Catalogue
+from app.registry.expiry import Expiry
 from app.registry.feed import Feed
 from app.registry.history import History
 from app.registry.index import Index
@@ -96,6 +97,7 @@ class Registry:
             Pushes(service, self.lanes, self.sync, self.manifests, offload, strict=strict_pushes) if service else None
         )
         self.uploads = Uploads(stores.objects, Tickets(secret))
+        self.expiry = Expiry(stores.objects, cache)
         self.transfers = Transfers(stores.objects, self.uploads, self.branches, self.manifests, self.lanes)
         self.presence = Presence(stores.objects, offload)
         self.index = Index(self.catalogue, self.sync, self.manifests, self.presence, offload)

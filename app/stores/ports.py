@@ -373,6 +373,12 @@ class ObjectStore(Protocol):
     async def stat(self, key: ObjectKey) -> ObjectStat | None:
         """What is stored under the key, or None. Raises ObjectsUnavailableError."""
 
+    async def expire_uploads(self, seconds: int) -> int:
+        """Give up every upload begun longer ago, and take away what it left; answers how many such things there were.
+
+        Does a bounded number at once, and touches nothing that is stored. Raises ObjectsUnavailableError.
+        """
+
     async def close(self) -> None:
         """Let go of every connection."""
 

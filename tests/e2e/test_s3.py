@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.support import swift
 from tests.support.api import UPLOAD, Work, announce, digest_of, eventually, new_project, send
-from tests.support.s3 import CREDENTIALS, Bucket, strict_s3
+from tests.support.s3 import CREDENTIALS, Begun, Bucket, Stored, strict_s3
 from tests.support.server import Server, free_port, running
 
 LARGE = 9 * 1024 * 1024
@@ -302,6 +303,17 @@ def test_a_server_killed_while_it_reads_what_came_in_parts_goes_on_after_it_star
         assert pinned(work, "model")["state"] == "PENDING"
         assert work.mutate("completeUpload", upload=upload["id"])["object"]["state"] == "READY"
         assert httpx.get(pinned(work, "model")["download"]["url"], trust_env=False).content == BODY
+
+
+def test_a_server_gives_up_old_uploads_as_soon_as_it_starts(tmp_path: Path) -> None:
+    name = f".incoming/search/ranker/{'0' * 64}/{'1' * 16}"
+    with strict_s3() as bucket:
+        young, old = bucket.now() - timedelta(days=7), bucket.now() - timedelta(days=9)
+        bucket.uploads = {"young": Begun(name, young, "a/b", None), "old": Begun(name, old, "a/b", None)}
+        bucket.objects[name] = Stored(b"", old)
+        with running(tmp_path / "var", REGISTRY_OBJECTS_URL=bucket.setting(), **CREDENTIALS) as server:
+            eventually(lambda: (list(bucket.uploads), list(bucket.objects)) == (["young"], []))
+            assert eventually(lambda: "2 leftovers" in server.log.read_text())
 
 
 @pytest.mark.slow

@@ -10,9 +10,11 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from threading import Thread
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -39,9 +41,10 @@ def b64_sha256(content: bytes) -> str:
 
 @dataclass
 class Stored:
-    """An object, or a part of one."""
+    """An object, or a part of one; `at` is when it was made, or the upload it is made of was begun."""
 
     content: bytes
+    at: datetime
     kind: str = "binary/octet-stream"
     sha256: str | None = None
     etag: str = ""
@@ -55,6 +58,7 @@ class Begun:
     """An upload in parts."""
 
     key: str
+    at: datetime
     kind: str
     algorithm: str | None
     parts: dict[int, Stored] = field(default_factory=dict)
@@ -74,6 +78,8 @@ class Bucket:
     broken: bool = False
     mute: str | None = None  # the method whose next answer is lost
     slow: float = 0  # seconds before an object that is aside can be read
+    lists: bool = True  # uploads in parts
+    ahead: timedelta = timedelta()  # of our own clock
 
     def setting(self, prefix: str = "") -> str:
         """The setting that names it."""
@@ -88,6 +94,10 @@ class Bucket:
         self.objects.clear()
         self.uploads.clear()
 
+    def now(self) -> datetime:
+        """By its clock."""
+        return datetime.now(UTC).replace(microsecond=0) + self.ahead
+
     # ── Objects ──────────────────────────────────────────────────────────────────────────
 
     def put(self, key: str, content: bytes, headers: dict[str, str]) -> Response:
@@ -95,7 +105,9 @@ class Bucket:
             raise RefusedError(501, "NotImplemented")
         if self.conditions and headers.get("if-none-match") == "*" and key in self.objects:
             raise RefusedError(412, "PreconditionFailed")
-        self.objects[key] = Stored(content, headers.get("content-type", ""), self._checked(content, headers))
+        self.objects[key] = Stored(
+            content, self.now(), headers.get("content-type", ""), self._checked(content, headers)
+        )
         return Response(headers={"ETag": self.objects[key].etag})
 
     def get(self, key: str, query: dict[str, str], headers: dict[str, str]) -> Response:
@@ -120,7 +132,7 @@ class Bucket:
         if source is None:
             raise RefusedError(404, "NoSuchKey")
         told = b64_sha256(source.content) if headers.get("x-amz-checksum-algorithm") == "SHA256" else source.sha256
-        self.objects[key] = Stored(source.content, source.kind, told)
+        self.objects[key] = Stored(source.content, self.now(), source.kind, told)
         return _xml("CopyObjectResult", f"<ETag>{escape(self.objects[key].etag)}</ETag>")
 
     def _checked(self, content: bytes, headers: dict[str, str]) -> str | None:
@@ -129,15 +141,24 @@ class Bucket:
             raise RefusedError(400, "BadDigest", "the sha-256 is another")
         return told if self.checks else None
 
-    def listed(self, prefix: str) -> Response:
-        found = (f"<Contents><Key>{escape(key)}</Key></Contents>" for key in self.objects if key.startswith(prefix))
-        return _xml("ListBucketResult", "".join(found))
+    def listed(self, query: dict[str, str]) -> Response:
+        """Two at a time, so that whoever asks has to ask again."""
+        prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
+        later = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        shown = "".join(
+            f"<Contents><Key>{escape(key)}</Key>{_at(self.objects[key].at, 'LastModified')}</Contents>"
+            for key in later[:2]
+        )
+        token = f"<NextContinuationToken>{escape(later[1])}</NextContinuationToken>" if len(later) > 2 else ""
+        return _xml("ListBucketResult", _truncated(later) + token + shown)
 
     # ── Parts ────────────────────────────────────────────────────────────────────────────
 
     def begin(self, key: str, headers: dict[str, str]) -> Response:
         upload = secrets.token_hex(16)
-        self.uploads[upload] = Begun(key, headers.get("content-type", ""), headers.get("x-amz-checksum-algorithm"))
+        self.uploads[upload] = Begun(
+            key, self.now(), headers.get("content-type", ""), headers.get("x-amz-checksum-algorithm")
+        )
         return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
 
     def begun(self, upload: str, key: str) -> Begun:
@@ -149,7 +170,7 @@ class Bucket:
         algorithm = "SHA256" if "x-amz-checksum-sha256" in headers else None
         if begun.algorithm != algorithm:
             raise RefusedError(400, "InvalidRequest", f"expected checksum {begun.algorithm}, got {algorithm}")
-        begun.parts[number] = Stored(content, sha256=self._checked(content, headers))
+        begun.parts[number] = Stored(content, self.now(), sha256=self._checked(content, headers))
         return Response(headers={"ETag": begun.parts[number].etag})
 
     def copy_part(self, begun: Begun, number: int, headers: dict[str, str]) -> Response:
@@ -157,7 +178,7 @@ class Bucket:
         match = RANGE.match(headers["x-amz-copy-source-range"])
         if source is None or match is None:
             raise RefusedError(404, "NoSuchKey")
-        begun.parts[number] = Stored(source.content[int(match[1]) : int(match[2]) + 1])
+        begun.parts[number] = Stored(source.content[int(match[1]) : int(match[2]) + 1], self.now())
         return _xml("CopyPartResult", f"<ETag>{escape(begun.parts[number].etag)}</ETag>")
 
     def parts(self, begun: Begun, after: int) -> Response:
@@ -184,17 +205,26 @@ class Bucket:
         if begun.algorithm:
             told = b64_sha256(b"".join(base64.b64decode(part.sha256 or "") for part in chosen)) + f"-{len(chosen)}"
         whole = b"".join(part.content for part in chosen)
-        self.objects[begun.key] = Stored(whole, begun.kind, told, f'"{secrets.token_hex(16)}-{len(chosen)}"')
+        self.objects[begun.key] = Stored(whole, begun.at, begun.kind, told, f'"{secrets.token_hex(16)}-{len(chosen)}"')
         del self.uploads[upload]
         return _xml("CompleteMultipartUploadResult", f"<ETag>{escape(self.objects[begun.key].etag)}</ETag>")
 
-    def listed_uploads(self, prefix: str) -> Response:
-        found = (
-            f"<Upload><Key>{escape(begun.key)}</Key><UploadId>{upload}</UploadId></Upload>"
-            for upload, begun in self.uploads.items()
-            if begun.key.startswith(prefix)
+    def listed_uploads(self, query: dict[str, str]) -> Response:
+        """Two at a time as well."""
+        if not self.lists:
+            raise RefusedError(501, "NotImplemented")
+        prefix, after = query.get("prefix", ""), (query.get("key-marker", ""), query.get("upload-id-marker", ""))
+        named = sorted((begun.key, upload) for upload, begun in self.uploads.items())
+        later = [one for one in named if one[0].startswith(prefix) and one > after]
+        shown = "".join(
+            f"<Upload><Key>{escape(key)}</Key><UploadId>{upload}</UploadId>"
+            f"{_at(self.uploads[upload].at, 'Initiated')}</Upload>"
+            for key, upload in later[:2]
         )
-        return _xml("ListMultipartUploadsResult", "".join(found))
+        if len(later) > 2:
+            key, upload = later[1]
+            shown += f"<NextKeyMarker>{escape(key)}</NextKeyMarker><NextUploadIdMarker>{upload}</NextUploadIdMarker>"
+        return _xml("ListMultipartUploadsResult", _truncated(later) + shown)
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────
 
@@ -216,6 +246,7 @@ class Bucket:
         if self.mute == request.method:
             self.mute = None
             return Response(status_code=500)
+        answer.headers["Date"] = format_datetime(self.now(), usegmt=True)
         return answer
 
     def _dispatch(self, request: Request, headers: dict[str, str], body: bytes) -> Response:  # noqa: C901, PLR0911 (S3 hides its operations in methods and queries)
@@ -226,9 +257,9 @@ class Bucket:
         upload, number = query.get("uploadId", ""), int(query.get("partNumber", "0"))
         match request.method:
             case "GET" if not key and "uploads" in query:
-                return self.listed_uploads(query.get("prefix", ""))
+                return self.listed_uploads(query)
             case "GET" if not key:
-                return self.listed(query.get("prefix", ""))
+                return self.listed(query)
             case "GET" if upload:
                 return self.parts(self.begun(upload, key), int(query.get("part-number-marker", "0")))
             case "GET" | "HEAD":
@@ -261,6 +292,14 @@ def _part(number: int, part: Stored) -> str:
     )
 
 
+def _at(at: datetime, name: str) -> str:
+    return f"<{name}>{at:%Y-%m-%dT%H:%M:%S.000Z}</{name}>"
+
+
+def _truncated(later: Sized) -> str:
+    return f"<IsTruncated>{str(len(later) > 2).lower()}</IsTruncated>"
+
+
 def _xml(name: str, content: str) -> Response:
     return Response(f"<{name}>{content}</{name}>", media_type="application/xml")
 
@@ -272,7 +311,9 @@ def strict_s3(port: int = 0) -> Iterator[Bucket]:
     bucket = Bucket(f"http://127.0.0.1:{listener.getsockname()[1]}")
     methods = ["GET", "HEAD", "PUT", "POST", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", bucket.answer, methods=methods)])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", loop="asyncio"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", loop="asyncio", date_header=False)
+    )
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

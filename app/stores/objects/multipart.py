@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.stores.errors import BytesDifferError, ObjectsUnavailableError, PartsGoneError
+from app.stores.objects import leftovers
 from app.stores.objects.bucket import Bucket
 from app.stores.objects.copying import copy
 from app.stores.objects.headers import checksum, media_type
@@ -111,21 +112,18 @@ class S3Multipart:
         return digest.hexdigest()
 
     async def _give_up(self, key: ObjectKey) -> None:
-        """Take away what uploads of the same bytes gathered. What stays for now, the bucket's rules expire."""
+        """Take away what uploads of the same bytes gathered. What stays for now expires."""
         folder = self._aside(key, "")
         try:
-            begun = await self._bucket.answer("list_multipart_uploads", (), Prefix=folder)
-            for one in begun.get("Uploads", ()):
-                await self._bucket.ask("abort_multipart_upload", Key=one["Key"], UploadId=one["UploadId"])
-            left = await self._bucket.answer("list_objects_v2", (), Prefix=folder)
-            for one in left.get("Contents", ()):
-                await self._bucket.ask("delete_object", Key=one["Key"])
+            for listed in (leftovers.kept, leftovers.begun):  # in this order: not every store lists uploads
+                async for one in listed(self._bucket, folder):
+                    await leftovers.remove(self._bucket, one)
         except ObjectsUnavailableError as error:
-            log.info("what was sent of %s stays aside until the bucket's rules expire it: %s", key.sha256, error)
+            log.info("what was sent of %s stays aside until it expires: %s", key.sha256, error)
 
     def _aside(self, key: ObjectKey, token: str) -> str:
         # No project's name begins with a dot: what is aside is nobody's object.
-        return self._bucket.key(".incoming", key.project, key.sha256, token)
+        return self._bucket.key(leftovers.INCOMING, key.project, key.sha256, token)
 
     def _named(self, key: ObjectKey, upload: Multipart) -> dict[str, str]:
         token, _, upload_id = upload.id.partition("/")

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from app.stores.objects.bucket import Bucket, status_of
+from app.stores.objects.leftovers import PROBE
 
 BODY = b"ML Registry"
 SHA256 = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
@@ -39,7 +40,7 @@ class Abilities:
 
 async def probe(bucket: Bucket) -> Abilities:
     """Write a small object, look at it and delete it. Raises ObjectsUnavailableError."""
-    key = bucket.key(".probe", secrets.token_hex(8))
+    key = bucket.key(PROBE, secrets.token_hex(8))
     checks = await _status(bucket, Key=key, Body=BODY, ChecksumSHA256=OTHER) == BAD_REQUEST
     await bucket.ask("put_object", Key=key, Body=BODY, ChecksumSHA256=SHA256)
     once = await _status(bucket, Key=key, Body=BODY, IfNoneMatch="*") == PRECONDITION_FAILED

@@ -6,8 +6,10 @@ What came by one request was checked by the store on its way in; what came in pa
 import asyncio
 import base64
 import logging
+from datetime import timedelta
 
 from app.stores.errors import ObjectsUnavailableError
+from app.stores.objects import leftovers
 from app.stores.objects.bucket import Address, Bucket
 from app.stores.objects.headers import checksum, content_disposition, media_type
 from app.stores.objects.multipart import S3Multipart
@@ -66,6 +68,10 @@ class S3Objects:
         told = found.get("ChecksumSHA256", "")
         whole = told and "-" not in told and found.get("ChecksumType") != "COMPOSITE"
         return ObjectStat(int(found["ContentLength"]), base64.b64decode(told).hex() if whole else None)
+
+    async def expire_uploads(self, seconds: int) -> int:
+        """See ObjectStore. S3 dates what was put together from parts by when the upload began."""
+        return await leftovers.expire(self._bucket, timedelta(seconds=seconds))
 
     async def close(self) -> None:
         """See ObjectStore."""
