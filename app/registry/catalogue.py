@@ -228,9 +228,13 @@ def _issues(project: Project) -> list[Issue]:
     return [
         *_issue("name", names.problem_with_project(project.name)),
         *_issue("manifestPath", names.problem_with_manifest_path(project.manifest_path)),
-        *_issue("remoteUrl", names.problem_with_remote_url(project.remote_url) if project.remote_url else None),
+        *_issue("remoteUrl", _problem_with_remote(project)),
         *_issue("description", names.problem_with_text(project.description)),
     ]
+
+
+def _problem_with_remote(project: Project) -> str | None:
+    return None if project.remote_url is None else names.problem_with_remote_url(project.remote_url)
 
 
 def _issue(path: str, problem: str | None) -> list[Issue]:

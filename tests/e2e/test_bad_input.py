@@ -139,8 +139,8 @@ def test_a_project_inside_the_repository_of_another_is_refused(work: Work) -> No
     refused(work.mutate("createProject", name=f"{work.name}.git/objects"))
 
 
-@pytest.mark.parametrize("url", ["https://git.example.org/team/models.git", "file:///etc", "not a url", ""])
-def test_a_remote_repository_is_refused_since_this_release_hosts_every_project_itself(work: Work, url: str) -> None:
+@pytest.mark.parametrize("url", ["git@git.example.org:team/models.git", "file:///etc", "not a url", ""])
+def test_a_repository_elsewhere_has_a_url_that_git_can_reach(work: Work, url: str) -> None:
     refusal = refused(work.mutate("createProject", name="work/remote", remoteUrl=url))
     assert [issue["path"] for issue in refusal["issues"]] == [["remoteUrl"]]
 
