@@ -139,7 +139,9 @@ class Registry:
         if self._listed.remote_url and self._schedule.due(self._listed, early=False):
             self._look(self._listed, self._fetch_catalogue())
         await self.catalogue.refresh()
-        await self.telling.tell()
+        for project in map(self.catalogue.get, await self.telling.tell()):
+            if project:
+                self._schedule.soon(project)
         await self._sync(await self.sync.moved(list(self.catalogue.projects.values())))
 
     async def hear(self) -> None:

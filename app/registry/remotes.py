@@ -23,20 +23,20 @@ class Schedule:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._next: dict[str, float] = {}
+        self._next: dict[str, tuple[float, float]] = {}
 
     def due(self, project: Project, *, early: bool) -> bool:
         """Whether it is time, which begins the next wait; `early` when there is more to do than to look."""
-        now, at = time.monotonic(), self._next.get(project.name, 0.0)
-        if now < (at - self._seconds + EARLY if early else at):
+        now, (soonest, at) = time.monotonic(), self._next.get(project.name, (0.0, 0.0))
+        if now < (soonest if early else at):
             return False
-        spread = random.uniform(1 - SCATTER, 1 + SCATTER)  # noqa: S311 (spreads load, guards nothing)
-        self._next[project.name] = now + self._seconds * spread
+        wait = self._seconds * random.uniform(1 - SCATTER, 1 + SCATTER)  # noqa: S311 (spreads load, guards nothing)
+        self._next[project.name] = now + min(EARLY, wait), now + wait
         return True
 
     def soon(self, project: Project) -> None:
         """Look at the next round: somebody says that something happened there."""
-        self._next[project.name] = 0.0
+        self._next[project.name] = 0.0, 0.0
 
 
 @contextmanager

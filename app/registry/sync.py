@@ -65,6 +65,8 @@ class Synchroniser:
         self._fingerprints: dict[str, str] = {}
         self._shared: dict[str, frozenset[str]] = {}
         self._status: dict[str, SyncStatus] = {}
+        self._cached = True
+        self._begun = 0
 
     def status(self, project: Project) -> SyncStatus:
         """How a project's served data stands to Git."""
@@ -79,24 +81,25 @@ class Synchroniser:
 
         Whether the refs of one that lies elsewhere moved is not known here: it is among them when it is time to look.
         """
+        missed = self._branches.missed if await self._caching() else frozenset()
         found: list[Project] = []
         settled: list[Project] = []
         for project in projects:
             if project.remote_url:
-                if self._schedule.due(project, early=project.name in self._branches.missed):
+                if self._schedule.due(project, early=project.name in missed):
                     found.append(project)
             else:
-                (settled if self._is_settled(project) else found).append(project)
+                (settled if self._is_current(project) and project.name not in missed else found).append(project)
         fingerprints = await self._offload(self._fingerprints_of, settled)
         for project, fingerprint in zip(settled, fingerprints, strict=True):
-            if self._is_settled(project) and fingerprint == self._fingerprints.get(project.name):
+            if self._is_current(project) and fingerprint == self._fingerprints.get(project.name):
                 self._status[project.name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
             else:
                 found.append(project)
         return found
 
-    def _is_settled(self, project: Project) -> bool:
-        return self.status(project).state is SyncState.CURRENT and project.name not in self._branches.missed
+    def _is_current(self, project: Project) -> bool:
+        return self.status(project).state is SyncState.CURRENT
 
     def _fingerprints_of(self, projects: Sequence[Project]) -> list[str | None]:
         """None for a project that cannot be read: bringing it up to date says why."""
@@ -232,6 +235,22 @@ class Synchroniser:
         if names:
             await self._telling.tell(*names)
 
+    async def _caching(self) -> bool:
+        """Whether the cache takes what is new. When it has lost something, everything is to be stored anew."""
+        try:
+            begun = await self._cache.begun()
+        except CacheUnavailableError as error:
+            if self._cached:
+                log.warning("the cache is away, and Git is read instead: %s", error)
+            self._cached = False
+            return False
+        if not self._cached:
+            log.warning("the cache is back")
+        if begun != self._begun:
+            self._branches.missed.update(self._heads)
+        self._cached, self._begun = True, begun
+        return True
+
     async def _ticket(self) -> int | None:
         try:
             return await self._cache.ticket()
@@ -248,16 +267,17 @@ class Synchroniser:
         """Store pointers; False when the cache does not hold what it should, so that Git has to be asked."""
         if not moved:
             return True
+        if ticket is None:  # the cache is away, which was said
+            self._branches.missed.add(project.name)
+            return True
         try:
-            if ticket is None:
-                raise CacheUnavailableError("no ticket")  # noqa: TRY301 (one road for both failures)
             stored = await self._cache.move(project.name, ticket, moved, held)
         except CacheUnavailableError as error:
             self._branches.missed.add(project.name)
             log.warning("the pointers of %s are not cached: %s", project.name, error)
             return True
-        if stored:
-            self._branches.missed.discard(project.name)
+        if held is None:  # a write of our own stores one branch, and others may be missing
+            (self._branches.missed.discard if stored else self._branches.missed.add)(project.name)
         return stored
 
     async def _share(self, moved: Mapping[Project, tuple[Heads | None, Heads]]) -> None:

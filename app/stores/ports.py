@@ -231,6 +231,9 @@ class Cache(Protocol):
     async def ticket(self) -> int:
         """A number greater than every ticket before. Take it *before* reading from Git what `move` stores."""
 
+    async def begun(self) -> int:
+        """What differs from before once the cache has lost something. Fails while the cache takes nothing new."""
+
     async def move(
         self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
     ) -> bool:
@@ -240,7 +243,7 @@ class Cache(Protocol):
         """
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
-        """Every pointer of a project; empty when none is known."""
+        """Every pointer of a project; empty when none is known. Of one that is damaged the name, and no bytes."""
 
     async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
         """Every pointer of each of these projects, in one round trip."""

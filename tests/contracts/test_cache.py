@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from app.stores.cache.memory import MemoryCache
-from app.stores.cache.redis import RedisCache
+from app.stores.cache.redis import PREFIX, RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.ports import Cache
 
@@ -297,7 +297,7 @@ async def test_more_callers_than_connections_all_get_their_answer(cache: Cache) 
 async def test_a_lease_that_would_never_end_is_none(valkey: PrivateValkey) -> None:
     cache = RedisCache(valkey.url)
     client = redis.asyncio.Redis.from_url(valkey.url)
-    await client.set("ml-registry:1:lease:publish", b"\xff rubbish")
+    await client.set(f"{PREFIX}lease:publish", b"\xff rubbish")
     assert await cache.lease("publish", "one", 5)
     await client.aclose()
     await cache.close()

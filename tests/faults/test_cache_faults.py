@@ -180,10 +180,47 @@ async def test_a_ticket_older_than_an_hour_stores_nothing(cache: RedisCache, raw
     assert await cache.pointers("p") == {}
 
 
+@pytest.mark.parametrize("place", range(0, 40, 3))
+async def test_a_flipped_bit_anywhere_in_a_pointer_is_noticed_or_harms_nothing(
+    cache: RedisCache, raw: redis.asyncio.Redis, place: int
+) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"0123456789"})
+    stored = await raw.hget(f"{PREFIX}pointers:p", "main")
+    assert stored
+    damaged = bytes([*stored[:place], stored[place] ^ 1, *stored[place + 1 :]])
+    await raw.hset(f"{PREFIX}pointers:p", "main", damaged)
+    assert (await cache.pointers("p")).get("main", b"") in (b"", b"0123456789")
+    await cache.move("p", await cache.ticket(), {"main": b"repaired"})
+    assert await cache.pointers("p") == {"main": b"repaired"}
+
+
+async def test_a_ticket_that_nobody_was_handed_is_in_nobody_s_way(cache: RedisCache, raw: redis.asyncio.Redis) -> None:
+    await raw.hset(f"{PREFIX}pointers:p", "main", "99999999999999999=rubbish")
+    await raw.hset(f"{PREFIX}tickets", "last", "99999999999999999")
+    first = await cache.ticket()
+    assert first < await cache.ticket() < 99999999999999999
+    await cache.move("p", await cache.ticket(), {"main": b"repaired"})
+    assert await cache.pointers("p") == {"main": b"repaired"}
+
+
+async def test_an_older_copy_of_the_cache_is_not_believed(cache: RedisCache, raw: redis.asyncio.Redis) -> None:
+    await cache.move("p", await cache.ticket(), {"main": b"old"})
+    begun = await cache.begun()
+    copies = {key: await raw.dump(key) for key in await raw.keys("*")}
+    await cache.move("p", ticket := await cache.ticket(), {"main": b"new"})
+    assert await cache.begun() == begun
+    for key, copy in copies.items():
+        await raw.restore(key, 0, copy, replace=True)
+    assert await cache.begun() > ticket
+    assert await cache.pointer("p", "main") is None
+    await cache.move("p", await cache.ticket(), {"main": b"new"})
+    assert await cache.pointer("p", "main") == b"new"
+
+
 async def test_a_damaged_pointer_is_refused_until_it_is_moved(cache: RedisCache, raw: redis.asyncio.Redis) -> None:
     await raw.hset(f"{PREFIX}pointers:p", "main", "damaged")
     await refusal(cache.pointer("p", "main"))
-    await refusal(cache.pointers("p"))
+    assert await cache.pointers("p") == {"main": b""}
     assert await cache.pointers("other") == {}
     await cache.move("p", await cache.ticket(), {"main": b"repaired"})
     assert await cache.pointers("p") == {"main": b"repaired"}

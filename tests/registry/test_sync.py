@@ -11,7 +11,7 @@ from app.registry.registry import Registry, Stores
 from app.stores.cache.memory import MemoryCache
 from app.stores.errors import CacheUnavailableError, RepositoryCorruptError
 from app.stores.ports import TreeFile
-from tests.support.domain import ADA, Desk, force, graft
+from tests.support.domain import ADA, Desk, force, graft, put
 
 
 class WoundedCache(MemoryCache):
@@ -20,6 +20,7 @@ class WoundedCache(MemoryCache):
     def __init__(self) -> None:
         super().__init__()
         self.off = False
+        self.losses = 0
 
     def _answer(self) -> None:
         if self.off:
@@ -29,6 +30,7 @@ class WoundedCache(MemoryCache):
         """Lose everything."""
         self._pointers.clear()
         self._derived.clear()
+        self.losses += 1
 
     def damage(self, byte: bytes) -> None:
         """Put one byte in place of every value."""
@@ -39,6 +41,10 @@ class WoundedCache(MemoryCache):
     async def ticket(self) -> int:
         self._answer()
         return await super().ticket()
+
+    async def begun(self) -> int:
+        self._answer()
+        return self.losses
 
     async def move(
         self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
@@ -321,6 +327,38 @@ async def test_a_flushed_cache_is_filled_again_by_the_next_look_at_git(wounded: 
     assert list(await wounded.entries()) == ["a"]
     await wounded.follow()
     assert await cache.pointers(wounded.project.name) == before
+
+
+async def test_a_flush_that_nobody_noticed_is_made_good_by_the_next_look(wounded: Desk, cache: WoundedCache) -> None:
+    await wounded.put("a")
+    before = dict(await cache.pointers(wounded.project.name))
+    await wounded.follow()
+    cache.flush()
+    await wounded.follow()
+    assert await cache.pointers(wounded.project.name) == before
+
+
+async def test_a_write_to_one_branch_does_not_make_the_cache_believed_of_another_it_missed(
+    wounded: Desk, cache: WoundedCache
+) -> None:
+    wounded.repository.create_branch("dev", wounded.head())
+    await wounded.follow()
+    cache.off = True
+    done = await wounded.commit(put("a"), branch="dev")
+    cache.off = False
+    await wounded.put("b")
+    assert (await wounded.branch("dev")).head == done.commit
+    await wounded.follow()
+    assert (await wounded.branch("dev")).head == done.commit
+
+
+async def test_while_the_cache_is_away_what_it_misses_costs_no_look_at_git(wounded: Desk, cache: WoundedCache) -> None:
+    cache.off = True
+    await wounded.put("a")
+    await wounded.follow()
+    assert await wounded.registry.sync.moved([wounded.project]) == []
+    cache.off = False
+    assert await wounded.registry.sync.moved([wounded.project]) == [wounded.project]
 
 
 async def test_a_write_after_a_flush_does_not_make_one_branch_pass_for_all(wounded: Desk, cache: WoundedCache) -> None:

@@ -1,17 +1,18 @@
 """The cache in a Redis or Valkey server, over TCP, TLS or a unix socket.
 
-Keys, all below `ml-registry:1:` (a new layout gets a new number, and the old keys are left to expire or be evicted):
+Keys, all below `ml-registry:2:` (a new layout gets a new number, and the old keys are left to expire or be evicted):
 
-    tickets              hash   `last` ticket handed out; `first` of those handed out since the cache was last empty
-    pointers:<project>   hash   by field, `<ticket>=<value>`; `<ticket>-` where the pointer was forgotten
+    tickets              hash   `last` ticket handed out; `first` of those handed out since the cache lost something
+    pointers:<project>   hash   by field, `<ticket>=<checksum><value>`; `<ticket>-` where the pointer was forgotten
     manifest:<blob>      string expiring: a manifest
     lineage:<project>…   string expiring: the commit graph of a project, and what is known of its manifest's versions
     lease:<name>         string expiring: who does what `name` stands for
 
-and a channel, `ml-registry:1:wake`, on which each message names who sent it.
+and a channel, `ml-registry:2:wake`, on which each message names who sent it.
 """
 
 import asyncio
+import hashlib
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -26,36 +27,48 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.stores.errors import CacheUnavailableError
 
-PREFIX = "ml-registry:1:"
+PREFIX = "ml-registry:2:"
 DERIVED_SECONDS = 30 * 24 * 3600
 TICKET_SECONDS = 3600
 LISTEN_SECONDS = 30.0
 """After this long without a word the channel is subscribed to anew: the connection may be dead and not know it."""
-_STORED = re.compile(rb"[0-9]+(?P<mark>[=-])(?P<value>.*)\Z", re.DOTALL)
+_STORED = re.compile(rb"(?P<ticket>[0-9]+)(?:-|=(?P<checksum>[0-9a-f]{16})(?P<value>.*))\Z", re.DOTALL)
+_AWAY = (RedisError, OSError, EOFError, RuntimeError)
+"""What is raised where there is no answer; the last by uvloop, of a connection that was closed at once."""
+_NONSENSE = (ValueError, TypeError, AttributeError, LookupError)
+"""What redis-py raises where an answer is not what was asked for."""
 
 # Tickets are microseconds of the server's clock, and always more than the last: they go on growing when the cache
-# was emptied and the last one is not remembered any more.
+# was emptied, or is an older copy of itself, and does not remember the last one that its client does. Then they begin
+# anew: nothing that was stored before counts. A ticket far ahead of the clock was not handed out but damaged.
 _TICKET = """
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local last = tonumber(redis.call('HGET', KEYS[1], 'last')) or 0
-if now <= last then now = last + 1 end
+local known = redis.call('HMGET', KEYS[1], 'first', 'last')
+local first, last, seen = tonumber(known[1]), tonumber(known[2]), tonumber(ARGV[1])
+local latest = now + ARGV[2] * 1000000
+if last and last > latest then last = nil end
+if seen > latest then seen = 0 end
+local lost = not first or not last or first > last or last < seen
+now = math.max(now, (last or 0) + 1, seen + 1)
 local text = string.format('%.0f', now)
-if last == 0 then redis.call('HSET', KEYS[1], 'first', text) end
+if lost then redis.call('HSET', KEYS[1], 'first', text) end
 redis.call('HSET', KEYS[1], 'last', text)
-return text
+return {lost and text or known[1], text}
 """
 
 # A ticket from before the cache was emptied could store what a later one, now lost, had replaced; one that is very
 # old could bring back what was forgotten so long ago that the trace of it is gone. Both are left without effect:
-# a pointer that is not there is asked of Git, a stale one would be believed.
+# a pointer that is not there is asked of Git, a stale one would be believed. One that claims a ticket nobody was
+# handed yet is damaged, and in nobody's way.
 _MOVE = """
 local ticket = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local oldest = (clock[1] - tonumber(ARGV[2])) * 1000000
-local first = tonumber(redis.call('HGET', KEYS[2], 'first'))
-if not first or ticket < first or ticket < oldest then return 0 end
+local known = redis.call('HMGET', KEYS[2], 'first', 'last')
+local first, last = tonumber(known[1]), tonumber(known[2])
+if not first or not last or ticket < first or ticket < oldest then return 0 end
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local begin = 4 + 2 * tonumber(ARGV[3])
 for i = 4, begin - 1, 2 do
@@ -65,7 +78,8 @@ end
 local forgotten = false
 for i = begin, #ARGV, 2 do
   local stored = redis.call('HGET', KEYS[1], ARGV[i])
-  if not stored or (tonumber(string.match(stored, '^%d+')) or 0) <= ticket then
+  local under = stored and tonumber(string.match(stored, '^%d+')) or 0
+  if under <= ticket or under > last then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
     forgotten = forgotten or ARGV[i + 1] == ARGV[1] .. '-'
   end
@@ -92,11 +106,11 @@ return 1
 class RedisCache:
     """A Cache at `url`: `redis://`, `rediss://` or `unix://`.
 
-    No call takes longer than `timeout` seconds. After one that got no answer, calls fail at once for `pause` seconds;
-    then one of them tries again.
+    No call takes longer than `timeout` seconds: Git, which is asked instead, is not slower. After one that got no
+    answer, calls fail at once for `pause` seconds; then one of them tries again.
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.5, pause: float = 1.0, connections: int = 32) -> None:
+    def __init__(self, url: str, *, timeout: float = 0.25, pause: float = 1.0, connections: int = 32) -> None:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
@@ -114,11 +128,19 @@ class RedisCache:
         self._pause = pause
         self._breaker = _Breaker(pause)
         self._name = uuid4().hex.encode()
+        self._first = self._last = 0
 
     async def ticket(self) -> int:
         """See Cache."""
         async with self._answer():
-            return int(await self._take_ticket(keys=[f"{PREFIX}tickets"]))
+            first, last = await self._take_ticket(keys=[f"{PREFIX}tickets"], args=[self._last, TICKET_SECONDS])
+            self._first, self._last = int(first), int(last)
+            return self._last
+
+    async def begun(self) -> int:
+        """See Cache."""
+        await self.ticket()
+        return self._first
 
     async def move(
         self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
@@ -126,9 +148,9 @@ class RedisCache:
         """See Cache. Without effect under a ticket older than an hour or than the last time the cache was emptied."""
         fields: list[str | bytes | int] = [len(held or {})]
         for field, known in (held or {}).items():
-            fields += [field, known]
+            fields += [field, _sealed(field, known)]
         for field, value in pointers.items():
-            fields += [field, f"{ticket}-".encode() if value is None else f"{ticket}=".encode() + value]
+            fields += [field, f"{ticket}-" if value is None else b"%d=%b" % (ticket, _sealed(field, value))]
         if not pointers:
             return True
         async with self._answer():
@@ -138,7 +160,7 @@ class RedisCache:
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """See Cache."""
         async with self._answer():
-            return _values(await self._redis.hgetall(_pointers(project)))
+            return self._values(await self._redis.hgetall(_pointers(project)))
 
     async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
         """See Cache."""
@@ -147,12 +169,12 @@ class RedisCache:
         async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
             for project in projects:
                 pipeline.hgetall(_pointers(project))
-            return [_values(stored) for stored in await pipeline.execute()]
+            return [self._values(stored) for stored in await pipeline.execute()]
 
     async def pointer(self, project: str, field: str) -> bytes | None:
         """See Cache."""
         async with self._answer():
-            return _value(await self._redis.hget(_pointers(project), field))
+            return self._value(field, await self._redis.hget(_pointers(project), field))
 
     async def forget(self, project: str) -> None:
         """See Cache."""
@@ -189,7 +211,7 @@ class RedisCache:
     async def wakes(self) -> AsyncGenerator[None, None]:
         """See Cache. Subscribes again, and says so, after a connection was lost or was quiet for LISTEN_SECONDS."""
         while True:
-            with suppress(RedisError, OSError, EOFError):
+            with suppress(*_AWAY, *_NONSENSE):
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(f"{PREFIX}wake")
                     while message := await channel.get_message(timeout=LISTEN_SECONDS):
@@ -202,6 +224,33 @@ class RedisCache:
         """See Cache."""
         await self._redis.aclose(close_connection_pool=True)
 
+    def _values(self, stored: Any) -> dict[str, bytes]:
+        """By field what was stored; nothing, but under its name, where that is damaged."""
+        found: dict[str, bytes] = {}
+        for key, text in stored.items():
+            field = key.decode()
+            try:
+                value = self._value(field, text)
+            except ValueError:
+                value = b""
+            if value is not None:
+                found[field] = value
+        return found
+
+    def _value(self, field: str, stored: Any) -> bytes | None:
+        """What was stored; None for what was forgotten, and for what is from before the cache lost something."""
+        if stored is None:
+            return None
+        match = _STORED.match(_bytes(stored))
+        if not match:
+            raise ValueError("a pointer without its ticket")
+        value = match["value"]
+        if value is None or int(match["ticket"]) < self._first:
+            return None
+        if match["checksum"] != _checksum(field, value):
+            raise ValueError("a damaged pointer")
+        return value
+
     @asynccontextmanager
     async def _answer(self) -> AsyncIterator[None]:
         """Holds one exchange with the server to the time it may take, and turns what goes wrong into one error."""
@@ -212,10 +261,10 @@ class RedisCache:
         except ResponseError as error:
             self._breaker.closed()
             raise CacheUnavailableError(f"The cache refused: {error}") from error
-        except (RedisError, OSError, EOFError) as error:
+        except _AWAY as error:
             self._breaker.opened()
             raise CacheUnavailableError(f"The cache did not answer: {error or type(error).__name__}") from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except _NONSENSE as error:
             raise CacheUnavailableError(f"The cache answered something else than was asked: {error}") from error
         self._breaker.closed()
 
@@ -249,18 +298,12 @@ def _pointers(project: str) -> str:
     return f"{PREFIX}pointers:{project}"
 
 
-def _values(stored: Any) -> dict[str, bytes]:
-    values = {field.decode(): _value(text) for field, text in stored.items()}
-    return {field: value for field, value in values.items() if value is not None}
+def _sealed(field: str, value: bytes) -> bytes:
+    return _checksum(field, value) + value
 
 
-def _value(stored: Any) -> bytes | None:
-    if stored is None:
-        return None
-    match = _STORED.match(_bytes(stored))
-    if not match:
-        raise ValueError("a pointer without its ticket")
-    return None if match["mark"] == b"-" else match["value"]
+def _checksum(field: str, value: bytes) -> bytes:
+    return hashlib.blake2b(field.encode() + b"\0" + value, digest_size=8).hexdigest().encode()
 
 
 def _bytes(value: Any) -> bytes:
