@@ -1,5 +1,6 @@
 """The scalars: how values that GraphQL has no name for are written."""
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any, NewType
@@ -47,6 +48,18 @@ def _text(value: Any) -> str:
     raise GraphQLError("Write this value as a string.")
 
 
+def _json(value: Any) -> Any:
+    inside = [value]
+    for one in inside:
+        if isinstance(one, dict):
+            inside += one.values()
+        elif isinstance(one, list):
+            inside += one
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise GraphQLError("JSON has no number that is not finite.")
+    return value
+
+
 def _json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
     return value_from_ast_untyped(node, variables)
 
@@ -78,7 +91,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     JSON: strawberry.scalar(
         name="JSON",
         description="Any JSON value, given and taken as it is.",
-        serialize=lambda value: value,
+        serialize=_json,
         parse_value=lambda value: value,
         parse_literal=_json_literal,
     ),

@@ -1,0 +1,138 @@
+"""What a query takes by graphql-core, by a plan, and as JSON: in this process, on memory stores, in microseconds.
+
+"Bare" is the same query without the fields of the artifacts: what finding them takes, by either. What a field takes is
+the rest, its resolver included.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import uvloop
+from common import arguments
+
+from app.http.body import encode_json
+from app.http.engine import Engine, Result
+from app.registry.model import Actor, Project
+from app.registry.registry import Registry, Stores
+from app.resolvers.context import Context
+from app.resolvers.limits import Limits
+from app.schema.build import build_schema
+from app.stores.cache.memory import MemoryCache
+from app.stores.git.memory import MemoryGit
+from app.stores.objects.local import LocalObjects
+from app.stores.ports import NewCommit, Signature
+
+ADA = Actor("Ada", "ada@example.org")
+PROJECTS, BRANCHES, ENTRIES = 20, 3, 100
+ENTRY = (
+    "artifact-{0:04}: {{dataObjectId: {0}, type: dataset, description: An entry., labels: [a, b], rows: 12, x: 1.5}}\n"
+)
+FIELDS = "name dataObjectId type description metadata object { digest } project { name } __typename"
+NESTED = "projects { nodes { name branches { nodes { name artifacts(first: 10) { %s } } } } }"
+PAGE = 'artifacts(first: 100, filter: {project: "team/p-00"}) { %s }'
+SHAPES = {
+    "one artifact": (
+        'query($name: String!) { artifact(project: "team/p-00", name: $name) { name type description } }',
+        "{ __typename }",
+    ),
+    "page of 100": (f"{{ {PAGE % f'nodes {{ {FIELDS} }}'} }}", f"{{ {PAGE % 'totalCount'} }}"),
+    "20 x 3 x 10": (f"{{ {NESTED % 'nodes { name type description }'} }}", f"{{ {NESTED % 'totalCount'} }}"),
+}
+"""What is asked, and the same without the fields, which is what finding it takes."""
+
+
+def leaves(value: Any) -> int:
+    """How many fields an answer has, those that hold others included."""
+    if isinstance(value, dict):
+        return sum(1 + leaves(one) for one in value.values())
+    return sum(map(leaves, value)) if isinstance(value, list) else 0
+
+
+async def filled(root: Path) -> Registry:
+    """A registry with what is asked for."""
+    git = MemoryGit()
+    who = Signature(ADA.name, ADA.email, datetime.now(UTC))
+    git.create("catalog", "main", NewCommit({}, "Begin", who, who))
+    objects = LocalObjects(root, "http://localhost", b"s" * 32)
+    objects.clean()
+    stores = Stores(git, git.repository("catalog"), MemoryCache(), objects)
+    registry = Registry(stores, b"s" * 32, max_changes=100, max_size=1)
+    file = NewCommit({"artifacts.yml": "".join(map(ENTRY.format, range(ENTRIES))).encode()}, "Fill", who, who)
+    for number in range(PROJECTS):
+        project = await registry.create_project(Project(f"team/p-{number:02}"), "main", ADA)
+        repository = git.repository(project.name)
+        (head,) = repository.write_commits("main", repository.head("main"), [file])
+        for branch in range(1, BRANCHES):
+            repository.create_branch(f"dev-{branch}", head)
+    await registry.follow()
+    return registry
+
+
+async def taken(engine: Engine, query: str, context: Context) -> tuple[float, Result]:
+    """Microseconds a query takes, and its answer."""
+    began = time.perf_counter()
+    variables = {"name": "artifact-0007"} if "$" in query else {}
+    answer = await engine.execute(engine.prepare(query), variables, context, "r")
+    assert "errors" not in answer, answer
+    return (time.perf_counter() - began) * 1e6, answer
+
+
+def encoding(answer: Result) -> float:
+    """Microseconds an answer takes to become JSON."""
+    began = time.perf_counter()
+    encode_json(answer)
+    return (time.perf_counter() - began) * 1e6
+
+
+async def measure(rounds: int, registry: Registry) -> dict[str, dict[str, float]]:
+    """Medians over rounds in which all kinds take turns."""
+    schema, context = build_schema(), Context(registry, ADA, Limits())
+    engines = {"graphql-core": Engine(schema, Limits(), plans=False), "plan": Engine(schema, Limits())}
+    figures = {}
+    for name, (query, bare) in SHAPES.items():
+        times: dict[str, list[float]] = {kind: [] for kind in (*engines, "bare", "JSON")}
+        for _ in range(rounds):
+            for kind, engine in engines.items():
+                microseconds, answer = await taken(engine, query, context)
+                times[kind].append(microseconds)
+            times["bare"].append((await taken(engines["plan"], bare, context))[0])
+            times["JSON"].append(encoding(answer))
+        row = {kind: median(one) for kind, one in times.items()}
+        fields = leaves(answer["data"])
+        a_field = {f"a field by {kind}": (row[kind] - row["bare"]) / fields for kind in engines}
+        figures[name] = {"fields": fields, **row, **a_field, "times": row["graphql-core"] / row["plan"]}
+    return figures
+
+
+async def run(rounds: int) -> dict[str, dict[str, float]]:
+    """The figures of every shape, in microseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry = await filled(Path(folder))
+        try:
+            return await measure(rounds, registry)
+        finally:
+            await registry.close()
+
+
+def main() -> None:
+    """Measure and print."""
+    given = arguments(__doc__ or "", rounds=300)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        figures = runner.run(run(given.rounds))
+    if given.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, row in figures.items():
+        print(name)
+        for kind, one in row.items():
+            print(f"  {kind:24} {one:10.2f}")
+
+
+if __name__ == "__main__":
+    main()
