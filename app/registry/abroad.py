@@ -45,5 +45,9 @@ class Abroad:
             with suppress(RuntimeError):  # the server has stopped
                 loop.call_soon_threadsafe(settle, outcome, failed)
 
-        Thread(target=run, name="abroad", daemon=True).start()
+        try:
+            Thread(target=run, name="abroad", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            self._room.release()
+            raise
         return await answer

@@ -243,11 +243,13 @@ class Journal:
     def _moves(self, project: str, positions: Positions) -> list[Moved]:
         """How the branches of a project stand now beside the tip; read after the tip, so never older than it.
 
-        What is here of a repository elsewhere may be older than what another server wrote of it into the journal.
+        What is here of a repository elsewhere may be older than what another server wrote of it into the journal: then
+        it waits for the next look there.
         """
         try:
             repository = self._git.repository(project)
-            repository.fetch(self._heard.get(project, self._began))
+            if repository.listed() <= self._heard.get(project, self._began):
+                return []
             now = repository.refs().heads
         except StoreError:
             return []

@@ -23,6 +23,7 @@ from app.stores.ports import GitHost
 WAITING = 256
 TOGETHER = 64
 IDLE_LANES = 32  # each may keep a whole manifest in memory
+FINISH_SECONDS = 5.0
 LONGEST_YIELD = 0.5
 """Seconds left to other servers after a turn, while they write to the same branch."""
 log = logging.getLogger("ml_registry.lanes")
@@ -53,7 +54,7 @@ class Lanes:
         self._sync = sync
         self._telling = telling
         self._offload = offload
-        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._lanes: dict[tuple[str, str | None, str], _Lane] = {}
 
     async def submit(self, branch: Branch, proposal: Proposal) -> tuple[Branch, Written]:
         """Write a proposal. Answers once the commit is durable and served. Raises RegistryError."""
@@ -77,12 +78,12 @@ class Lanes:
             yield
 
     async def finish(self) -> None:
-        """Wait until nothing is queued, for a server that stops."""
-        tasks = [lane.task for lane in self._lanes.values() if lane.task]
-        await asyncio.gather(*tasks)
+        """Wait until nothing is queued, for a server that stops, but not for a Git host that does not answer."""
+        if tasks := [lane.task for lane in self._lanes.values() if lane.task]:
+            await asyncio.wait(tasks, timeout=FINISH_SECONDS)
 
     def _lane(self, project: Project, branch: str) -> _Lane:
-        key = (project.name, branch)
+        key = (project.name, project.remote_url, branch)  # the catalogue may move a project to another repository
         lane = self._lanes.pop(key, None)
         if lane is None:
             self._drop_idle()
@@ -121,7 +122,8 @@ class Lanes:
                 _answer(waiter[2], turn.branch, outcome)
         if turn.previous not in (None, turn.branch.head):
             branch = turn.branch
-            self._telling.tell_soon(Moved(branch.project.name, branch.name, turn.previous, branch.head))
+            move = Moved(branch.project.name, branch.name, turn.previous, branch.head)
+            self._telling.tell_soon(move, elsewhere=branch.project.remote_url is not None)
 
     async def _turn(self, writer: BranchWriter, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
         offload = self._offload.abroad if branch.project.remote_url else self._offload

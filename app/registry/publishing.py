@@ -65,10 +65,10 @@ class Publisher:
         if not await self._elected():
             self._backlog = None
             return False
-        backlog = await self._offload(self._filled)
+        backlog = await self._offload.abroad(self._filled)
         if batch := backlog.batch():
             backlog.settle(batch, await self._queue.send(batch))
-        return await self._offload(self._moved, backlog)
+        return await self._offload.abroad(self._moved, backlog)
 
     async def _elected(self) -> bool:
         try:

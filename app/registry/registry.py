@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.publishing import Publisher
 from app.registry.pushes import Pushes
-from app.registry.remotes import Schedule, place_of, unreachable
+from app.registry.remotes import Schedule, host_of, place_of, unreachable
 from app.registry.sync import Synchroniser
 from app.registry.telling import Derivation, Telling
 from app.registry.tickets import Tickets
@@ -32,7 +33,7 @@ from app.stores.errors import StoreError
 from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
 
 LOOKING = 4
-LOOKING_ABROAD = 16
+LOOKING_ABROAD = 24
 MOST_TOGETHER = 50
 STARTING_SECONDS = 10.0
 log = logging.getLogger("ml_registry")
@@ -75,6 +76,7 @@ class Registry:
         self._schedule = Schedule(remote_seconds)
         self._unreachable: str | None = None
         self._room = asyncio.Semaphore(LOOKING_ABROAD)
+        self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LOOKING))
         self._looking: dict[str, asyncio.Task[None]] = {}
         self.offload = offload = Offload()
         git, cache = stores.git, stores.cache
@@ -186,12 +188,13 @@ class Registry:
             look.close()
             self._schedule.soon(project)
             return
-        task = self._looking[project.name] = asyncio.create_task(self._in_room(look))
+        host = "" if project is self._listed else host_of(project)  # the catalogue waits for no project
+        task = self._looking[project.name] = asyncio.create_task(self._in_room(host, look))
         task.add_done_callback(lambda _: self._looking.pop(project.name))
 
-    async def _in_room(self, look: Coroutine[None, None, None]) -> None:
+    async def _in_room(self, host: str, look: Coroutine[None, None, None]) -> None:
         """However many hosts do not answer, some threads that wait for other machines are left to callers."""
-        async with self._room:
+        async with self._rooms[host], self._room:
             await look
 
     async def _sync_some(self, projects: Sequence[Project]) -> None:

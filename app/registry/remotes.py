@@ -70,6 +70,11 @@ def unreachable() -> Iterator[None]:
         raise RemoteUnavailableError(error.message) from error
 
 
+def host_of(project: Project) -> str:
+    """The machine that has a project's repository, and its port."""
+    return urlsplit(project.remote_url or "").netloc.rpartition("@")[2]
+
+
 def place_of(url: str) -> tuple[str, str] | None:
     """Host and path of a repository, alike for `https://`, `ssh://` and `user@host:path`; None for no address."""
     if match := _SCP.match(url):

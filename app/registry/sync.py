@@ -18,9 +18,11 @@ from app.registry.model import Branch, Project, SyncState, SyncStatus
 from app.registry.offload import Offload
 from app.registry.remotes import Schedule
 from app.registry.telling import Telling
-from app.stores.errors import CacheUnavailableError, StoreError
+from app.stores.errors import CacheUnavailableError, RemoteUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost
 
+CATCH_UP_SECONDS = 5.0
+"""For which whoever wrote a commit waits until it is served, should others have moved the branch as well."""
 log = logging.getLogger("ml_registry.sync")
 
 
@@ -61,6 +63,7 @@ class Synchroniser:
         self._schedule = schedule
         self._offload = offload
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looks_at: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._heads: dict[str, Heads] = {}
         self._fingerprints: dict[str, str] = {}
         self._shared: dict[str, frozenset[str]] = {}
@@ -122,30 +125,50 @@ class Synchroniser:
 
     async def sync_all(self, projects: Sequence[Project]) -> Mapping[str, StoreError]:
         """Bring projects up to date together. Answers by name why those could not be that cannot be read."""
-        async with AsyncExitStack() as locks:
-            for project in sorted(projects, key=lambda project: project.name):
-                await locks.enter_async_context(self._locks[project.name])
-            failed = await self._sync(projects)
-            await self._tell([project for project in projects if project.name not in failed])
-            for name, old in [(project.name, self.status(project)) for project in projects]:
-                if error := failed.get(name):
-                    self._status[name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
-                else:
-                    self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+        failed = await self._follow(projects)
+        for name, old in [(project.name, self.status(project)) for project in projects]:
+            if error := failed.get(name):
+                self._status[name] = SyncStatus(SyncState.FAILING, old.synced_at, str(error))
+            else:
+                self._status[name] = SyncStatus(SyncState.CURRENT, datetime.now(UTC), None)
+        await self._tell([project for project in projects if project.name not in failed])
         return failed
 
-    async def _sync(self, projects: Sequence[Project]) -> dict[str, StoreError]:
-        ticket = await self._ticket()
+    async def _follow(self, projects: Sequence[Project]) -> dict[str, StoreError]:
+        """Look where the branches of projects are, and serve it.
+
+        A look elsewhere may take long: the next look waits for it, and whoever has written a commit does not.
+        """
+        ordered = sorted(projects, key=lambda project: project.name)
+        async with AsyncExitStack() as looks:
+            for project in ordered:
+                await looks.enter_async_context(self._looks_at[project.name])
+            ticket = await self._ticket()
+            failed = await self._fetch_all(projects)
+            async with AsyncExitStack() as locks:
+                for project in ordered:
+                    await locks.enter_async_context(self._locks[project.name])
+                return failed | await self._sync(
+                    [project for project in projects if project.name not in failed], ticket
+                )
+
+    async def _fetch_all(self, projects: Sequence[Project]) -> dict[str, StoreError]:
         failed: dict[str, StoreError] = {}
         for project in projects:
             try:
                 await self._fetch(project)
             except StoreError as error:
                 failed[project.name] = error
-        reached = [project for project in projects if project.name not in failed]
+        return failed
+
+    async def _sync(self, reached: Sequence[Project], ticket: int | None) -> dict[str, StoreError]:
+        """Read, store and remember what moved; call with the locks held, and the ticket taken before the look.
+
+        Answers by name why those could not be that cannot be read.
+        """
         known = await self._known(reached)
         looks = await self._offload(self._looks, reached, known)
-        failed |= {project.name: look for project, look in looks.items() if isinstance(look, StoreError)}
+        failed = {project.name: look for project, look in looks.items() if isinstance(look, StoreError)}
         moved = {
             project: (before, look)
             for (project, look), before in zip(looks.items(), known, strict=True)
@@ -157,10 +180,6 @@ class Synchroniser:
         for project, (_, look) in moved.items():
             self._heads[project.name], self._fingerprints[project.name] = look.heads, look.fingerprint
         return failed
-
-    async def _sync_one(self, project: Project) -> None:
-        for error in (await self._sync([project])).values():
-            raise error
 
     async def _known(self, projects: Sequence[Project]) -> list[Known]:
         """What this server told last of each project; before the first look, what the cache says."""
@@ -213,27 +232,43 @@ class Synchroniser:
         When the branch was not known to be at `previous`, somebody else moved it too, and Git is asked instead.
         """
         project = branch.project
+        if await self._advance(previous, branch):
+            self._schedule.soon(project)
+            return
+        looking = asyncio.ensure_future(self._follow([project]))
+        await asyncio.wait([looking], timeout=CATCH_UP_SECONDS)
+        failed = looking.result() if looking.done() else {project.name: RemoteUnavailableError("nobody answers")}
+        for error in failed.values():
+            self._branches.missed.add(project.name)  # Git has it, here too
+            self._schedule.soon(project)
+            raise error
+
+    async def _advance(self, previous: str, branch: Branch) -> bool:
+        """Move one pointer; False where the branch was not at `previous` as far as this server or the cache knows."""
+        project = branch.project
         async with self._locks[project.name]:
             known = self._heads.get(project.name)
             before = known.at.get(branch.name) if known and known.path == project.manifest_path else None
             if known is None or before is None or before.commit != previous:
-                await self._sync_one(project)
-                return
+                return False
             ticket = await self._ticket()
             old, new = replace(known, at={branch.name: before}), replace(known, at={branch.name: branch.at})
             held = {branch.name: pointers_of(old)[branch.name]}
             if not await self._store(project, ticket, moves_of(old, new), held):
-                await self._sync_one(project)
-                return
+                return False
             self._heads[project.name] = replace(known, at={**known.at, **new.at})
-            self._schedule.soon(project)
+            return True
 
     async def _tell(self, projects: Sequence[Project]) -> None:
         """Tell of those that are not where the journal has them."""
         stand = {one: {name: at.commit for name, at in self._heads[one.name].at.items()} for one in projects}
-        names = [project.name for project, at in stand.items() if not self._telling.knows(project, at)]
-        if names:
-            await self._telling.tell(*names)
+        unknown = [project for project, at in stand.items() if not self._telling.knows(project, at)]
+        if not unknown:
+            return
+        await self._telling.tell_in_time(*(project.name for project in unknown))
+        for project in unknown:
+            if project.remote_url and not self._telling.knows(project, stand[project]):
+                self._schedule.soon(project)  # what was seen there is older than what the journal says
 
     async def _caching(self) -> bool:
         """Whether the cache takes what is new. When it has lost something, everything is to be stored anew."""

@@ -23,6 +23,8 @@ from app.stores.ports import Cache, GitHost
 
 TOGETHER = 100
 """Records that are derived in one visit to Git."""
+FINISH_SECONDS = 5.0
+IN_TIME_SECONDS = 2.0
 PAUSE = 0.05
 """Seconds between two records, while writers keep this server busy."""
 LAST = sys.maxsize
@@ -49,6 +51,9 @@ class Derivation:
     def _events(self, moved: Moved) -> list[Event]:
         project = self._catalogue.look_up(moved.project)
         if project is None:
+            log.warning(
+                "what happened to %s %s is not told: the catalogue has no such project", moved.project, moved.branch
+            )
             return []
         try:
             return derive(self._git, self._manifests, Move(project, moved.branch, moved.before, moved.after))
@@ -72,6 +77,7 @@ class Telling:
         self._soon: asyncio.Task[None] | None = None
         self._begun = False
         self._said = ""
+        self._tellings: set[asyncio.Task[set[str]]] = set()
         self._followers = 0
 
     @property
@@ -94,7 +100,7 @@ class Telling:
             moved, own, self._moved, self._own = self._moved, self._own, set(), []
             try:
                 await self._begin()
-                records = await self._offload(self._record, moved, own)
+                records = await self._offload.abroad(self._record, moved, own)
             except StoreError as error:
                 self._moved, self._own = self._moved | moved, [*own, *self._own]
                 self._say(error)
@@ -104,10 +110,19 @@ class Telling:
                 raise
             self._said = ""
             told_of = await self._publish(records)
-        if moved and told_of:
+        if (moved or own) and told_of:
             with suppress(CacheUnavailableError):  # the others look every second anyway
                 await self._cache.wake()
         return told_of
+
+    async def tell_in_time(self, *projects: str) -> None:
+        """The same for callers who wait for what is served: they wait for what is told no longer than a moment."""
+        telling = asyncio.create_task(self.tell(*projects))
+        self._tellings.add(telling)
+        telling.add_done_callback(self._tellings.discard)
+        await asyncio.wait([telling], timeout=IN_TIME_SECONDS)
+        if telling.done():
+            telling.result()
 
     def _say(self, error: StoreError) -> None:
         """What goes wrong goes wrong every second: it is said when it is new."""
@@ -147,24 +162,28 @@ class Telling:
         except CursorExpiredError:  # another catalogue was put in its place
             return [Record(self._journal.tip, ())] if self._journal.tip else []
 
-    def tell_soon(self, move: Moved) -> None:
-        """Tell of a move this server made, while whoever asked goes on."""
-        self._moved.add(move.project)
+    def tell_soon(self, move: Moved, *, elsewhere: bool) -> None:
+        """Tell of a move this server made, while whoever asked goes on.
+
+        Should others have moved the branch, too, the refs say so: of a repository elsewhere after the next look there.
+        """
+        if not elsewhere:
+            self._moved.add(move.project)
         self._own.append(move)
         if self._soon is None or self._soon.done():
             self._soon = asyncio.create_task(self._tell_what_moved())
 
     async def _tell_what_moved(self) -> None:
-        while self._moved:
+        while self._moved or self._own:
             await self.tell()
             if self._said:
                 return  # until the next look at Git
             await asyncio.sleep(PAUSE)  # what moves meanwhile becomes one record, and the disk is for the writers
 
     async def finish(self) -> None:
-        """Wait until everything is told, for a server that stops."""
-        if self._soon:
-            await self._soon
+        """Wait until everything is told, for a server that stops, but not for a catalogue that does not answer."""
+        if tasks := [*([self._soon] if self._soon else []), *self._tellings]:
+            await asyncio.wait(tasks, timeout=FINISH_SECONDS)
 
     async def follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
         """Events from now on, or from just after a place.

@@ -154,6 +154,9 @@ class Repository(Protocol):
         RepositoryNotFoundError when it has no such repository; what is here stays as it was.
         """
 
+    def listed(self) -> float:
+        """When the last look that was a success began, by time.monotonic: what is here is no older. Asks nobody."""
+
 
 class GitHost(Protocol):
     """Where the repositories lie. Names are checked project names ("search/ranker")."""

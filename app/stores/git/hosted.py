@@ -1,6 +1,7 @@
 """Bare repositories on disk, which stock git may clone, push to by path and gc at any time. No hook is run here."""
 
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -157,6 +158,10 @@ class DiskRepository:
 
     def fetch(self, since: float | None = None) -> None:
         """See Repository.fetch: it lies here."""
+
+    def listed(self) -> float:
+        """See Repository.listed: it lies here, so what is read is always of now."""
+        return math.inf
 
     def _peel(self, tag: str, look: Look) -> str | None:
         oid = look.values[tag]

@@ -1,6 +1,7 @@
 """Repositories in memory: the same ids and answers as on disk, gone with the process. For tests that want speed."""
 
 import hashlib
+import math
 import threading
 from collections.abc import Collection, Container, Generator, Mapping, Sequence
 
@@ -110,6 +111,10 @@ class MemoryRepository:
 
     def fetch(self, since: float | None = None) -> None:
         """See Repository.fetch: it lies here."""
+
+    def listed(self) -> float:
+        """See Repository.listed: it lies here, so what is read is always of now."""
+        return math.inf
 
     def _check(self, branch: str, expected: str | None) -> None:
         if not is_ref(HEADS + branch):

@@ -124,6 +124,10 @@ class MirroredRepository:
         """See Repository.fetch."""
         self._looks.look(since)
 
+    def listed(self) -> float:
+        """See Repository.listed."""
+        return self._looks.listed
+
     def _begin(self) -> None:
         if not self._mirror.there():
             self._looks.begin()
@@ -215,6 +219,7 @@ class _Looks:
         self._mirror = mirror
         self._turn = threading.Lock()
         self._glances = threading.Lock()
+        self.listed = float("-inf")  # when the last look that was a success began
         self._began = float("-inf")  # when the last look began
         self._failed: StoreError | None = None  # why it was no success
         self._doubted = False
@@ -270,7 +275,7 @@ class _Looks:
             self._mirror.follow(afresh=self._doubted)
             if self._doubted:
                 self._doubted, self._cured = False, time.monotonic()
-            self._pause = LOOK_EVERY
+            self._pause, self.listed = LOOK_EVERY, self._began
         except StoreError as error:
             self._failed = error
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
