@@ -47,7 +47,10 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     async def make_context(connection: HTTPConnection) -> Context:
         return Context(connection.app.state.registry, caller, limits)
 
-    edge = Edge(Engine(build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of), make_context)
+    engine = Engine(
+        build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.plans
+    )
+    edge = Edge(engine, make_context)
     app = Starlette(
         routes=[
             Route("/graphql", edge),

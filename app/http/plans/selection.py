@@ -115,7 +115,7 @@ class Selector:
         node = details[0].node
         name = node.name.value
         definition = self._schema.get_field(parent, name)
-        if definition is None or name in {"__schema", "__type"}:
+        if definition is None:
             raise Unplanned
         if name == "__typename":
             return Typename(key, parent.name)
