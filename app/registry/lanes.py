@@ -23,7 +23,7 @@ from app.stores.ports import GitHost
 WAITING = 256
 TOGETHER = 64
 IDLE_LANES = 32  # each may keep a whole manifest in memory
-FINISH_SECONDS = 5.0
+FINISH_SECONDS = 1.5
 LONGEST_YIELD = 0.5
 """Seconds left to other servers after a turn, while they write to the same branch."""
 log = logging.getLogger("ml_registry.lanes")

@@ -23,7 +23,7 @@ from app.stores.ports import Cache, GitHost
 
 TOGETHER = 100
 """Records that are derived in one visit to Git."""
-FINISH_SECONDS = 5.0
+FINISH_SECONDS = 1.5
 IN_TIME_SECONDS = 2.0
 PAUSE = 0.05
 """Seconds between two records, while writers keep this server busy."""

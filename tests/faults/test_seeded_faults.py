@@ -88,6 +88,7 @@ def refused_groups_put_behind_the_others(patch: Patch) -> None:
 
 def position_moved_past_what_was_refused(patch: Patch) -> None:
     patch.setattr(Backlog, "done", lambda self: self.newest)
+    patch.setattr(publishing, "MOVE_SECONDS", 0)
 
 
 def lease_believed_for_ever(patch: Patch) -> None:

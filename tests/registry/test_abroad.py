@@ -53,3 +53,16 @@ def test_a_process_ends_though_somebody_still_waits_for_another_machine() -> Non
     done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, check=True, text=True)
     assert time.monotonic() - began < 5
     assert done.stderr == ""
+
+
+async def test_a_thread_that_cannot_be_started_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    abroad = Abroad(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            await abroad(divmod, 7, 2)
+    async with asyncio.timeout(5):
+        assert await abroad(divmod, 7, 2) == (3, 1)
