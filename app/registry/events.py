@@ -11,6 +11,7 @@ from app.registry.diff import changes
 from app.registry.manifest import Manifest, Problem
 from app.registry.manifests import EMPTY, Manifests
 from app.registry.model import Actor, Change, ChangeKind, Event, EventKind, ManifestAt, ManifestState, Project
+from app.stores.errors import CommitNotFoundError
 from app.stores.ports import CommitRecord, GitHost, Repository
 
 OF_CHANGE = {
@@ -42,7 +43,8 @@ def derive(git: GitHost, manifests: Manifests, move: Move) -> list[Event]:
     Along first parents each commit gives its changes by entry name, a merge those against its first parent. A branch
     that was created gives one event, and so does one that was deleted; a forced push gives BRANCH_REWRITTEN and one
     diff from where the branch was. When the old head was merged into new work, and not the other way round, nothing
-    was rewritten, and the diff from where the branch was is told alone.
+    was rewritten, and the diff from where the branch was is told alone. Where Git has lost where the branch was,
+    BRANCH_REWRITTEN is told without a diff. Raises CommitNotFoundError where it has lost where the branch went.
     """
     if move.before == move.after:
         return []
@@ -64,10 +66,7 @@ class _Derivation:
         else:
             path = self._first_parents(before, after)
             if path is None:
-                commit, rewritten = self._commit(after), not self._merged(before, after)
-                if rewritten:
-                    yield self._told(commit, 0, EventKind.BRANCH_REWRITTEN, previous=before)
-                yield from self._step(before, commit, first=int(rewritten))
+                yield from self._aside(before, self._commit(after))
             for older, commit in path or ():
                 yield from self._step(older, commit)
 
@@ -81,6 +80,17 @@ class _Derivation:
             path.append((commit.parents[0], commit))
             commit = self._commit(commit.parents[0])
         return path[::-1]
+
+    def _aside(self, before: str, commit: CommitRecord) -> Iterator[Event]:
+        """A move to a commit that `before` is no first parent of."""
+        try:
+            rewritten, lost = not self._merged(before, commit.oid), False
+        except CommitNotFoundError:
+            rewritten, lost = True, True
+        if rewritten:
+            yield self._told(commit, 0, EventKind.BRANCH_REWRITTEN, previous=before)
+        if not lost:
+            yield from self._step(before, commit, first=int(rewritten))
 
     def _merged(self, before: str, after: str) -> bool:
         """Whether `after` has `before` behind it by whichever parents; looks no further back than `before` is old."""

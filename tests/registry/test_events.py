@@ -115,6 +115,16 @@ async def test_a_forced_push_is_told_with_one_difference(desk: Desk) -> None:
     assert events[0].previous_head == old[-1]
 
 
+async def test_a_forced_push_away_from_what_git_has_lost_is_told_with_the_same_id_and_without_the_difference(
+    desk: Desk,
+) -> None:
+    (old,) = line(desk, "a: {x: 1}\n")
+    new = graft(desk.repository, [], {PATH: "a: {x: 2}\n"}, 1)
+    whole, (lost,) = told(desk, old, new), told(desk, "0" * 40, new)
+    assert said([lost]) == ["BRANCH_REWRITTEN"]
+    assert (lost.id, lost.sequence, lost.previous_head) == (whole[0].id, 0, "0" * 40)
+
+
 async def test_a_branch_reset_to_an_older_commit_is_rewritten(desk: Desk) -> None:
     base, new = line(desk, "a: {}\n", "a: {}\nb: {}\n")
     assert said(told(desk, new, base)) == ["BRANCH_REWRITTEN", "ARTIFACT_REMOVED b"]
