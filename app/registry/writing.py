@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
+from typing import TypeVar
 
 from app.registry.catalogue import COMMITTER, signature
 from app.registry.changes import EntryChange, plan, touched
@@ -32,6 +33,9 @@ from app.registry.model import Actor, Branch, Change, ManifestAt, ManifestState
 from app.registry.remotes import refusals
 from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import NewCommit, Repository
+from app.stores.walks import newest_first
+
+T = TypeVar("T")
 
 TRIES = 10
 SECONDS = 15.0
@@ -78,11 +82,13 @@ class Turn:
 class Keys:
     """The idempotency keys of a branch's last commits, read on from where they were last read.
 
-    Those of the last `REMEMBERED` commits are always known, and never more than so many keys are kept.
+    Those of the last `REMEMBERED` commits are always known, also of those that somebody merged, and never more than so
+    many keys are kept.
     """
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, str]] = {}
+        self._known: dict[str, None] = {}  # the commits they were read from
         self._head: str | None = None
 
     def find(self, repository: Repository, head: str, wanted: Idempotency) -> str | None:
@@ -98,19 +104,21 @@ class Keys:
     def _read(self, repository: Repository, head: str) -> None:
         if head == self._head:
             return
-        new: dict[str, tuple[str, str]] = {}
-        oid: str | None = head
-        for _ in range(REMEMBERED):
-            if oid is None or oid == self._head:
-                break
-            record = repository.commit(oid)
-            if found := idempotency_of(record.message):
-                new.setdefault(found.key, (found.digest, record.oid))
-            oid = next(iter(record.parents), None)
-        kept = self._found if oid is not None and oid == self._head else {}
-        known = {**kept, **dict(reversed(new.items()))}  # the oldest first
-        self._found = dict(islice(known.items(), max(0, len(known) - REMEMBERED), None))
+        found, known = self._found, self._known
+        new = list(islice(newest_first(repository, head, known), REMEMBERED))
+        if known and not any(self._head in commit.parents for commit in new):  # what was read is not behind it
+            found, known = {}, {}
+            new = list(islice(newest_first(repository, head), REMEMBERED))
+        new.reverse()
+        keys = [(idempotency_of(commit.message), commit.oid) for commit in new]
+        self._found = _last({**found, **{one.key: (one.digest, oid) for one, oid in keys if one}})
+        self._known = _last({**known, **dict.fromkeys(commit.oid for commit in new)})
         self._head = head
+
+
+def _last(items: dict[str, T]) -> dict[str, T]:
+    """Those that came last."""
+    return dict(islice(items.items(), max(0, len(items) - REMEMBERED), None))
 
 
 class BranchWriter:

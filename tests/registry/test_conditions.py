@@ -19,7 +19,7 @@ from app.registry.messages import Idempotency, with_trailers
 from app.registry.registry import Registry
 from app.stores.git.memory import MemoryRepository
 from app.stores.ports import NewCommit, Signature
-from tests.support.domain import ADA, Desk, put
+from tests.support.domain import ADA, Desk, force, graft, put
 
 # ── baseCommit ───────────────────────────────────────────────────────────────────────────────
 
@@ -155,6 +155,32 @@ async def test_a_key_of_commits_that_a_forced_push_took_away_is_free_again(desk:
     again = await desk.commit(put("a", x=3), key="k")
     assert again.commit != gone.commit
     assert again.changed
+
+
+async def test_a_key_is_found_again_behind_a_merge_whichever_parent_it_became(desk: Desk) -> None:
+    base = await desk.put("a", x=1)
+    first = await desk.commit(put("a", x=2), key="k")
+    own = graft(desk.repository, [base], {"other.txt": "hers"}, 1)
+    force(desk.repository, "main", graft(desk.repository, [own, first.commit], {"artifacts.yml": "a: {x: 3}\n"}, 2))
+    await desk.follow()
+    again = await desk.commit(put("a", x=2), key="k")
+    assert again.commit == first.commit
+    assert await desk.entries() == {"a": {"x": 3}}
+
+
+def test_after_a_merge_only_what_was_not_read_before_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, keys = MemoryRepository("main"), writing.Keys()
+    heads = [graft(repository, [], {}, 0)]
+    for at in range(1, 50):
+        heads.append(graft(repository, heads[-1:], {}, at))
+    nothing = Idempotency("k", "digest")
+    assert keys.find(repository, heads[-1], nothing) is None
+    side = graft(repository, [heads[20]], {}, 60)
+    merge = graft(repository, [side, heads[-1]], {}, 61)
+    read, commit = [], repository.commit
+    monkeypatch.setattr(repository, "commit", lambda oid: (read.append(oid), commit(oid))[1])
+    assert keys.find(repository, merge, nothing) is None
+    assert read == [merge, side]
 
 
 def test_no_more_keys_are_kept_than_commits_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
