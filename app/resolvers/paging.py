@@ -16,6 +16,7 @@ U = TypeVar("U")
 Key = tuple[Any, ...]
 DEFAULT_SIZE = 20
 CHECK = 8
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,27 @@ class Request:
         return None if self.after is None else decode(self.scope, self.after)
 
 
+class Cursors:
+    """The cursors of one list. What names the list is made once, however many elements are shown."""
+
+    def __init__(self, scope: Key) -> None:
+        self._named = hashlib.sha256(json.dumps(scope, ensure_ascii=True, default=str).encode() + b"\0")
+
+    def of(self, key: Key) -> str:
+        """The cursor of an element."""
+        text = COMPACT(key).encode("utf-8", "surrogatepass")
+        return base64.urlsafe_b64encode(self.check(text) + text).decode().rstrip("=")
+
+    def check(self, text: bytes) -> bytes:
+        """What only this list puts before a key."""
+        named = self._named.copy()
+        named.update(text)
+        return named.digest()[:CHECK]
+
+
 def encode(scope: Key, key: Key) -> str:
     """The cursor of the element `key` in the list `scope`."""
-    text = json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return base64.urlsafe_b64encode(_check(scope, text) + text).decode().rstrip("=")
+    return Cursors(scope).of(key)
 
 
 def decode(scope: Key, cursor: str) -> Key:
@@ -75,7 +93,7 @@ def decode(scope: Key, cursor: str) -> Key:
     try:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         check, text = data[:CHECK], data[CHECK:]
-        if check == _check(scope, text):
+        if check == Cursors(scope).check(text):
             return tuple(json.loads(text))
     except (ValueError, binascii.Error):
         pass
@@ -86,11 +104,6 @@ def _foreign() -> InvalidInputError:
     return InvalidInputError.of("after", "This is no cursor of this list. Leave it out to begin at the start.")
 
 
-def _check(scope: Key, text: bytes) -> bytes:
-    named = json.dumps(scope, ensure_ascii=True, default=str).encode()
-    return hashlib.sha256(named + b"\0" + text).digest()[:CHECK]
-
-
 def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
     """A page of a list that is at hand, sorted by `key`."""
     size, start = request.size(), request.start()
@@ -98,12 +111,14 @@ def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[
         raise _foreign()  # somebody made it up, and knew how
     begin = bisect_right(items, start, key=key) if start is not None else 0
     shown = items[begin : begin + size]
-    edges = tuple(Edge(encode(request.scope, key(item)), item) for item in shown)
+    cursors = Cursors(request.scope)
+    edges = tuple(Edge(cursors.of(key(item)), item) for item in shown)
     return Page(edges, begin + size < len(items), begin > 0, len(items))
 
 
 def window(request: Request, found: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
     """A page of a list that is walked: `found` begins at the page and has one element more if there is one."""
     size = request.size()
-    edges = tuple(Edge(encode(request.scope, key(item)), item) for item in found[:size])
+    cursors = Cursors(request.scope)
+    edges = tuple(Edge(cursors.of(key(item)), item) for item in found[:size])
     return Page(edges, len(found) > size, request.after is not None)

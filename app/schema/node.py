@@ -8,6 +8,8 @@ import strawberry
 
 from app.schema import described
 
+COMPACT = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @described.interface
 class Node:
@@ -25,7 +27,7 @@ class Node:
 
 def encode(*key: str) -> str:
     """A node's id."""
-    return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(COMPACT(key).encode()).decode().rstrip("=")
 
 
 def decode(node_id: str) -> list[str]:
