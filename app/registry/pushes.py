@@ -150,10 +150,10 @@ def _refusal(update: RefUpdate, default: str, incoming: Incoming) -> str | None:
     branch = _branch(update)
     if not branch and not update.name.startswith(TAGS):
         return "only branches and tags are kept here"
+    if problem := names.problem_with_branch(branch or update.name.removeprefix(TAGS)):
+        return problem
     if update.new is None:
         return "this is the default branch, which a project always has" if branch == default else None
-    if problem := names.problem_with_branch(update.name.removeprefix(BRANCHES).removeprefix(TAGS)):
-        return problem
     if branch:
         try:
             incoming.repository.commit(update.new)

@@ -191,6 +191,29 @@ def test_no_ref_is_made_that_git_would_not_make(work: Work, ref: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "refs/heads/main",
+        "refs/heads/./main",
+        "refs/heads//main",
+        "refs/heads/../heads/main",
+        "refs/tags/../heads/main",
+        "refs/heads/../../HEAD",
+        "refs/heads/../../../../../catalog.git/HEAD",
+        "refs/heads/HEAD",
+        "HEAD",
+    ],
+)
+def test_no_name_of_a_ref_to_delete_leads_to_another_file(work: Work, ref: str) -> None:
+    catalogue = work.server.data_dir / "catalog.git"
+    files = {path for folder in (work.repository, catalogue) for path in folder.rglob("*") if path.is_file()}
+    answer = push(work, body(work.head(), NO_OBJECT, b"", ref))
+    assert f"ng {ref} " in answer.text
+    assert {path for path in files if not path.is_file()} == set()
+    assert work.put("still", type="m") == work.head()
+
+
 def test_a_client_that_waits_to_be_told_to_go_on_is_told(work: Work) -> None:
     made, new = commit_of(work)
     content = body(work.head(), made.id.decode(), packed_bytes(new)[0])

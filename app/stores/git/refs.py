@@ -125,13 +125,15 @@ class DiskRefs:
         return texts, packed, hashlib.blake2b(seen, digest_size=16).hexdigest()
 
     def check(self, ref: str, expected: str | None) -> None:
-        """Raises RefMovedError when the ref is elsewhere, RefConflictError when it has no room beside another."""
+        """Raises RefMovedError when the ref is elsewhere, RefConflictError when it cannot be made."""
+        _check_name(ref)
         self._check_value(ref, expected)
         if expected is None:
             self._check_room(ref)
 
     def move(self, ref: str, expected: str | None, new: str) -> None:
         """Compare and swap, durable on return. Call with the turn held. Raises as `check` and RepositoryBusyError."""
+        _check_name(ref)
         path = self._path / ref
         grown = [folder for folder in path.parents if not folder.exists()]
         with self._locked(ref, f"{new}\n".encode()) as lock:
@@ -142,11 +144,13 @@ class DiskRefs:
             sync_folder(folder)
 
     def delete(self, ref: str, expected: str) -> None:
-        """Compare and delete, durable on return. Call with the turn held. Raises RefMovedError, RepositoryBusyError.
+        """Compare and delete, durable on return. Call with the turn held.
 
         `packed-refs` stays locked over both steps, or a running `git pack-refs` could bring the ref back; and it goes
         first, or a crash in between would leave an old value standing there.
+        Raises RefMovedError, RepositoryBusyError, RefConflictError for a name that no ref can have.
         """
+        _check_name(ref)
         self._check_value(ref, expected)
         path = self._path / ref
         try:
@@ -201,7 +205,7 @@ class DiskRefs:
         return text
 
     def _loose(self, ref: str) -> str | None:
-        return _read(self._path / ref)
+        return _read(self._path / ref) if is_ref(ref) else None
 
     def _files(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Every ref file below `prefix`, by name."""
@@ -237,6 +241,12 @@ def is_ref(name: str) -> bool:
         return False
     fits = all(len(part) <= LONGEST_PART for part in raw.split(b"/"))
     return fits and raw.startswith(b"refs/") and check_ref_format(Ref(raw.removeprefix(b"refs/")))
+
+
+def _check_name(ref: str) -> None:
+    """A name that is no ref's may lead to any file. Raises RefConflictError."""
+    if not is_ref(ref):
+        raise RefConflictError(f"{ref!r} is no name Git takes for a ref: see `git check-ref-format`.")
 
 
 def parse_packed(key: tuple[int, ...], raw: bytes) -> Packed:
