@@ -213,7 +213,41 @@ def test_many_readers_of_what_is_nowhere_cause_few_looks(world: World) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(world.server.requests()) <= (time.monotonic() - begun) / 0.25 + 1
+    looks = len(world.server.requests()) - len(threads)  # each is asked for once by its id
+    assert looks <= (time.monotonic() - begun) / 0.25 + 1
+
+
+def forced_away(world: World) -> str:
+    """A commit that was on the main branch for a moment, and to which nothing leads now."""
+    oid = push_file(world.person, "artifacts.yml", b"for: a moment\n")
+    git("push", "--quiet", "--force", "origin", f"{oid}~1:main", at=world.person)
+    return oid
+
+
+def test_a_commit_that_was_forced_away_before_anybody_looked_is_asked_for_by_its_id(world: World) -> None:
+    repo = world.replica("one")
+    repo.fetch()
+    oid = forced_away(world)
+    assert repo.commit(oid).parents == (world.tip(),)
+    found = repo.file(oid, "artifacts.yml")
+    assert found
+    assert repo.blob(found.oid, 100) == b"for: a moment\n"
+    assert repo.refs().heads == {"main": world.tip()}
+    world.server.requests()
+    repo.commit(oid)
+    assert world.server.requests() == []
+
+
+def test_a_server_that_does_not_give_what_no_ref_leads_to_is_not_told_from_one_that_has_it_no_more(
+    world: World,
+) -> None:
+    world.server.moods.protocols = "0"
+    repo = world.replica("one")
+    repo.fetch()
+    with pytest.raises(CommitNotFoundError):
+        repo.commit(forced_away(world))
+    assert repo.refs().heads == {"main": world.tip()}
+    repo.fetch()
 
 
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────

@@ -161,6 +161,22 @@ def test_a_push_others_have_pushed_on_already_has_landed(
     assert repo.commit(str(repo.head("main"))).parents == (oid,)
 
 
+def test_a_push_that_others_have_merged_into_their_work_already_has_landed(
+    repo: MirroredRepository, server: GitHttp, origin: Path, tmp_path: Path
+) -> None:
+    server.moods.push = ["die-after"]
+    person = clone(origin, tmp_path / "other")
+    git("commit", "--quiet", "--allow-empty", "-m", "Of her own", at=person)
+
+    def merge() -> None:
+        git("pull", "--quiet", "--no-rebase", "--no-edit", at=person)
+        git("push", "--quiet", at=person)
+
+    server.moods.after = merge
+    (oid,) = repo.write_commits("main", repo.head("main"), [new("ours")])
+    assert repo.commit(str(repo.head("main"))).parents[1] == oid
+
+
 def test_a_push_without_an_answer_that_lost_its_race_is_lost(
     repo: MirroredRepository, server: GitHttp, origin: Path, tmp_path: Path
 ) -> None:
@@ -172,12 +188,14 @@ def test_a_push_without_an_answer_that_lost_its_race_is_lost(
     assert repo.head("main") == git("rev-parse", "main", at=origin)
 
 
-def test_when_nobody_can_tell_it_is_said_that_asking_again_is_safe(
+def test_when_nobody_can_tell_it_is_said_how_asking_again_is_safe(
     repo: MirroredRepository, server: GitHttp, origin: Path
 ) -> None:
     server.moods.push, server.moods.after = ["die-after"], lambda: setattr(server.moods, "every", "502")
     before = repo.head("main")
-    with pytest.raises(RemoteUnavailableError, match=r"may have arrived.*same idempotency key"):
+    with pytest.raises(
+        RemoteUnavailableError, match=r"may have arrived: look whether.*same idempotency key if you gave one"
+    ):
         repo.write_commits("main", before, [new("who knows")])
     assert repo.head("main") == before
     server.moods.every = ""
@@ -238,6 +256,44 @@ def test_a_read_of_what_is_not_here_waits_ever_longer_for_a_server_that_is_away(
         with pytest.raises(CommitNotFoundError):
             repo.commit(NOWHERE)
     assert len(server.requests()) <= 4
+
+
+def test_no_reader_waits_long_for_a_server_that_says_nothing_and_one_thread_looks_for_all(
+    server: GitHttp, tmp_path: Path
+) -> None:
+    repo = Mirrors(tmp_path / "patient", Credentials(None)).at(server.url("ranker"))
+    repo.fetch()
+    server.moods.every = "silent"
+    begun, looking = time.monotonic(), []
+
+    def read(number: int) -> None:
+        with pytest.raises(CommitNotFoundError):
+            repo.commit(f"{number:040x}")
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        looking.append(sum(thread.name == "look" for thread in threading.enumerate()))
+        time.sleep(0.05)
+    assert 1.9 < time.monotonic() - begun < 4
+    assert max(looking) == 1
+    read(9)
+    assert time.monotonic() - begun < 4
+    server.stop()
+
+
+def test_whoever_reads_what_is_still_being_fetched_for_the_first_time_is_told_so_soon(
+    server: GitHttp, tmp_path: Path
+) -> None:
+    server.moods.every = "silent"
+    repo = Mirrors(tmp_path / "patient", Credentials(None)).at(server.url("ranker"))
+    begun = time.monotonic()
+    for attempt in (repo.refs, repo.fingerprint, lambda: repo.head("main")):
+        with pytest.raises(RemoteUnavailableError, match="first time; ask again in a moment"):
+            attempt()
+    assert time.monotonic() - begun < 4
+    server.stop()
 
 
 @contextmanager

@@ -8,8 +8,10 @@ import logging
 import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from dulwich.errors import GitProtocolError
 from dulwich.objects import ShaFile
 
 from app.stores.durable import sync_folder
@@ -48,10 +50,11 @@ class Mirror:
         """Whether there is a copy at all."""
         return (self.path / "HEAD").is_file()
 
-    def follow(self, *, afresh: bool) -> None:
+    def follow(self, *, afresh: bool, missed: Collection[str] = ()) -> None:
         """Look at the remote, and bring here what is new there; everything when `afresh`.
 
-        Raises as Repository.fetch, and StoreError when the disk does not take it.
+        Commits that are `missed` then are asked for by their ids. Raises as Repository.fetch, and StoreError when the
+        disk does not take it.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,7 @@ class Mirror:
                     self._make()
                 else:
                     self._update()
+                self._seek(missed)
         except RepositoryBusyError as error:
             raise RemoteUnavailableError("Another process has been fetching this repository for too long.") from error
         except OSError as error:
@@ -101,6 +105,16 @@ class Mirror:
             self._move(ref, known.get(ref), oid)
         if (named := _default(listed, default)) != default:
             self._name(named)
+
+    def _seek(self, missed: Collection[str]) -> None:
+        """Ask for commits that no branch leads to any more: many servers keep them, and give them to who knows the id.
+
+        One by one, for a server that refuses one refuses all it is asked for together.
+        """
+        for oid in missed:
+            if self.objects.find(oid) is None:
+                with suppress(StoreError), self._remote.reading() as reading, suppress(GitProtocolError):
+                    _take(reading, self.objects, [oid], _haves(self._known(), {}))
 
     def _make(self) -> None:
         """A new copy, put in the place of the old one once it is whole."""

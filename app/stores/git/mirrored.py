@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Container, Generator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,11 +34,13 @@ from app.stores.git.remote import OutcomeUnknownError, Remote
 from app.stores.git.ssh import SshTransport
 from app.stores.git.transport import Patience
 from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
+from app.stores.walks import newest_first
 
 EMPTY_PACK, _ = packed_bytes(())
 LOOK_EVERY = 0.25  # seconds
 LONGEST_PAUSE = 10.0  # seconds between looks at a remote that does not answer
-GLANCE = 2.0  # seconds a reader waits for the looks of others
+GLANCE = 2.0  # seconds a reader waits for a look
+MOST_MISSED = 8  # commits that one look asks for by their ids
 CURE_EVERY = 60.0  # seconds
 MOST_PUSHED_ON = 1000  # commits that others may have put on ours until we look
 Answer = TypeVar("Answer")
@@ -145,7 +148,8 @@ class MirroredRepository:
         try:
             return self._watching(read)
         except (missing, RepositoryNotFoundError):
-            if not objects.OID.match(oid) or not self._looks.glance():
+            commit = oid if missing is CommitNotFoundError else None
+            if not objects.OID.match(oid) or not self._looks.glance(commit):
                 raise missing(f"There is no {oid} in this repository.") from None
         try:
             return self._watching(read)
@@ -205,83 +209,111 @@ class MirroredRepository:
     def _holds(self, branch: str, oid: str | None) -> bool:
         """Whether a commit is where a branch is or little behind; None: whether there is no such branch."""
         head = self._copy.head(branch)
-        for _ in range(MOST_PUSHED_ON):
-            if head is None or head == oid:
-                return head == oid
-            head = next(iter(self._copy.commit(head).parents), None)
-        return False
+        if head is None or oid is None:
+            return head == oid
+        return any(commit.oid == oid for commit in islice(newest_first(self._copy, head), MOST_PUSHED_ON))
 
 
 class _Looks:
-    """When a mirror looks at its remote: one look at a time, which does for all who waited for it."""
+    """When a mirror looks at its remote: one look at a time, which does for all who waited for it.
+
+    Readers do not look themselves: a thread does it, and no reader waits for it longer than `GLANCE`.
+    """
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
         self._turn = threading.Lock()
-        self._glances = threading.Lock()
+        self._news = threading.Condition()
+        self._sent = False  # whether there is a thread that looks for readers
+        self._missed: dict[str, None] = {}  # commits they miss
         self.listed = float("-inf")  # when the last look that was a success began
         self._began = float("-inf")  # when the last look began
+        self._ended = float("-inf")  # when the last look that is over began
         self._failed: StoreError | None = None  # why it was no success
         self._doubted = False
         self._cured = float("-inf")  # when the mirror was last made anew because of a doubt
         self._pause = LOOK_EVERY
         self._rests_until = float("-inf")
 
-    def look(self, since: float | None, patience: float = -1) -> None:
-        """See Repository.fetch; for no longer than `patience`, in seconds, others are waited for."""
+    def look(self, since: float | None) -> None:
+        """See Repository.fetch."""
         asked = time.monotonic()
-        if not self._turn.acquire(timeout=patience):
-            raise RemoteUnavailableError("The repository is being fetched right now.")
-        try:
+        with self._turn:
             if self._began > (asked if since is None else since) and self._failed is None:
                 return
             if self._began > asked and self._failed is not None:
                 raise self._failed.with_traceback(None)
             self._follow()
-        finally:
-            self._turn.release()
 
     def begin(self) -> None:
-        """Look for the first time; soon after a failure nobody is asked, and it is the answer again."""
-        failed = self._failed
-        if failed is not None and self._rests_until > time.monotonic():
-            raise failed.with_traceback(None)
-        self.look(time.monotonic())
+        """Have the first look done; soon after a failure nobody is asked, and it is the answer again.
 
-    def glance(self) -> bool:
-        """Look for something a reader misses, but not often; whether it may be here now."""
+        Raises what `look` raises, and RemoteUnavailableError when it takes longer than readers wait.
+        """
+        over = self._wait(None)
+        if failed := self._failed:
+            raise failed.with_traceback(None)
+        if not over:
+            raise RemoteUnavailableError("The repository is being fetched for the first time; ask again in a moment.")
+
+    def glance(self, commit: str | None) -> bool:
+        """Have something looked for that a reader misses, a commit also by its id; whether it may be here now."""
+        return self._wait(commit) and self._failed is None
+
+    def _wait(self, commit: str | None) -> bool:
+        """Wait for a look that begins from now on; False when it has not ended, or is not to be soon.
+
+        One that runs and has taken as long as a reader waits is not waited for.
+        """
         asked = time.monotonic()
-        if not self._glances.acquire(timeout=GLANCE):
-            return False
-        try:
-            rest = self._rests_until - time.monotonic()
-            if rest > LOOK_EVERY:
-                return False
-            if self._began < asked:
-                time.sleep(max(rest, 0))
-            self.look(asked, GLANCE)
-        except StoreError as error:
-            log.info("what a reader misses could not be looked for: %s", error)
-            return False
-        else:
+        with self._news:
+            if commit:
+                self._missed[commit] = None
+            try:
+                while self._ended < asked or commit in self._missed:
+                    running = self._ended < self._began
+                    left = min(asked, self._began if running else asked) + GLANCE - time.monotonic()
+                    if left <= 0 or self._rests_until - time.monotonic() > LOOK_EVERY:
+                        return False
+                    if not self._sent:
+                        threading.Thread(target=self._send, name="look", daemon=True).start()
+                        self._sent = True
+                    self._news.wait(left)
+            finally:
+                self._missed.pop(commit or "", None)
             return True
+
+    def _send(self) -> None:
+        """Look for readers, but not often."""
+        try:
+            time.sleep(max(0, self._rests_until - time.monotonic()))
+            self.look(time.monotonic())
+        except StoreError as error:
+            log.info("what readers miss could not be looked for: %s", error)
         finally:
-            self._glances.release()
+            with self._news:
+                self._sent = False
+                self._news.notify_all()
 
     def _follow(self) -> None:
         """Call with the turn held."""
-        self._began, self._failed = time.monotonic(), None
+        with self._news:
+            missed = list(self._missed)[:MOST_MISSED]
+            self._missed = dict.fromkeys(list(self._missed)[MOST_MISSED:])
+            self._began = time.monotonic()
         try:
-            self._mirror.follow(afresh=self._doubted)
+            self._mirror.follow(afresh=self._doubted, missed=missed)
             if self._doubted:
                 self._doubted, self._cured = False, time.monotonic()
-            self._pause, self.listed = LOOK_EVERY, self._began
+            self._failed, self._pause, self.listed = None, LOOK_EVERY, self._began
         except StoreError as error:
             self._failed = error
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             raise
         finally:
-            self._rests_until = time.monotonic() + self._pause
+            with self._news:
+                self._ended, self._rests_until = self._began, time.monotonic() + self._pause
+                self._news.notify_all()
 
     def doubt(self) -> None:
         """Have the next look make the mirror anew; not again and again, for the remote itself may be broken."""
@@ -332,5 +364,6 @@ class Mirrors:
 
 def _maybe(why: Exception) -> RemoteUnavailableError:
     return RemoteUnavailableError(
-        f"{why} What was sent may have arrived. Asking again with the same idempotency key is safe."
+        f"{why} What was sent may have arrived: look whether it is there before you ask again, or ask again with the "
+        "same idempotency key if you gave one."
     )
