@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
@@ -23,20 +24,26 @@ class Schedule:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._next: dict[str, tuple[float, float]] = {}
+        self._next: dict[str, tuple[float, float, int]] = {}
+        self._calls: Counter[str] = Counter()
 
     def due(self, project: Project, *, early: bool) -> bool:
         """Whether it is time, which begins the next wait; `early` when there is more to do than to look."""
-        now, (soonest, at) = time.monotonic(), self._next.get(project.name, (0.0, 0.0))
-        if now < (soonest if early else at):
+        calls = self._calls[_repository(project)]
+        now, (soonest, at, heard) = time.monotonic(), self._next.get(project.name, (0.0, 0.0, 0))
+        if heard == calls and now < (soonest if early else at):
             return False
         wait = self._seconds * random.uniform(1 - SCATTER, 1 + SCATTER)  # noqa: S311 (spreads load, guards nothing)
-        self._next[project.name] = now + min(EARLY, wait), now + wait
+        self._next[project.name] = now + min(EARLY, wait), now + wait, calls
         return True
 
     def soon(self, project: Project) -> None:
-        """Look at the next round: somebody says that something happened there."""
-        self._next[project.name] = 0.0, 0.0
+        """Look at the next round: somebody says that something happened in its repository, which others may share."""
+        self._calls[_repository(project)] += 1
+
+
+def _repository(project: Project) -> str:
+    return project.remote_url or project.name
 
 
 @contextmanager

@@ -36,3 +36,14 @@ def test_otherwise_it_is_about_as_far_away_as_it_is_said_to_be(clock: list[float
     assert not schedule.due(PROJECT, early=False)
     clock[0] += 12.2
     assert schedule.due(PROJECT, early=False)
+
+
+def test_what_happens_in_a_repository_is_soon_looked_at_by_every_project_that_lies_there(clock: list[float]) -> None:
+    schedule, twin = Schedule(30.0), Project("twin", remote_url=PROJECT.remote_url)
+    other = Project("other", remote_url="https://git.example.org/other.git")
+    for project in (PROJECT, twin, other):
+        assert schedule.due(project, early=False)
+    clock[0] += 1.0
+    schedule.soon(PROJECT)
+    assert [schedule.due(project, early=False) for project in (PROJECT, twin, other)] == [True, True, False]
+    assert [schedule.due(project, early=False) for project in (PROJECT, twin, other)] == [False, False, False]
