@@ -4,8 +4,9 @@ import ipaddress
 import json
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.http.headers import values_of
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -34,13 +35,13 @@ class SameSite:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        hosts, origin = headers.getlist("host"), headers.get("origin")
+        hosts, origins = values_of(scope, b"host"), values_of(scope, b"origin")
         host = hosts[0] if len(hosts) == 1 else ""
         if _name(host) not in self._hosts:
             await _refuse(scope, send, f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it.")
-        elif origin is not None and origin.partition("://")[2] != host:
-            await _refuse(scope, send, f"Requests from pages of {origin!r} are refused; call from your own program.")
+        elif any(origin.partition("://")[2] != host for origin in origins):
+            pages = ", ".join(map(repr, origins))
+            await _refuse(scope, send, f"Requests from pages of {pages} are refused; call from your own program.")
         else:
             await self._app(scope, receive, send)
 

@@ -1,0 +1,26 @@
+"""The headers of a request, read from its scope without making an object of them."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeAlias, TypeVar
+
+from starlette.types import Scope
+
+Values: TypeAlias = tuple[str, ...]
+"""What a request says in one header, once for every time it stands there."""
+Read = TypeVar("Read")
+
+KEPT_VALUES = 64
+KEPT_LENGTH = 512
+"""Characters of what is worth remembering."""
+
+
+def values_of(scope: Scope, name: bytes) -> Values:
+    """The values of a header, its name in lower case; empty when the request has none."""
+    return tuple([value.decode("latin-1") for key, value in scope["headers"] if key == name])
+
+
+def remembering(read: Callable[[Values], Read]) -> Callable[[Values], Read]:
+    """The same function, which reads only what it did not read lately: most requests carry the same few values."""
+    kept = lru_cache(KEPT_VALUES)(read)
+    return lambda values: (kept if sum(map(len, values)) <= KEPT_LENGTH else read)(values)
