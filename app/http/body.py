@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Never
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from app.http.errors import Code, Refusal
+from app.http.headers import values_of
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body, or characters of a message on a socket."""
@@ -17,25 +20,37 @@ MAX_DEPTH = 64
 """Lists and objects inside each other."""
 AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 """What makes orjson refuse what has no form of its own in JSON."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """One operation as a caller asks for it, members checked, nothing parsed."""
+    """One operation as a caller asks for it, members checked, nothing parsed.
 
-    query: str
+    `digest` is the sha-256 of the document in hexadecimal digits, empty when it did not come; without `query` it did.
+    """
+
+    query: str | None
     operation_name: str | None
     variables: Mapping[str, Any]
+    digest: str = ""
 
 
-async def read_body(request: Request) -> bytes:
-    """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY. Raises Refusal."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
-        raise _too_large()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY.
+
+    Raises Refusal, and ClientDisconnect when the client leaves before the end.
+    """
+    for announced in values_of(scope, b"content-length"):
+        if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
+            raise _too_large()
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > MAX_BODY:
             raise _too_large()
     return bytes(body)
@@ -49,13 +64,15 @@ def decode_json(text: bytes | str) -> Any:
     """A JSON value: UTF-8, numbers finite, not nested more than MAX_DEPTH deep. Raises Refusal."""
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=_finite)
+        value = DECODER.decode(decoded)
     except UnicodeDecodeError as error:
         raise Refusal(Code.BAD_REQUEST, "The request is not valid UTF-8; encode it so.") from error
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
         raise Refusal(Code.BAD_REQUEST, f"The request is not valid JSON: {error}.") from error
+    if decoded.count("{") + decoded.count("[") <= MAX_DEPTH:  # nothing is nested deeper than there are brackets
+        return value
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, list | dict)]
@@ -83,6 +100,9 @@ def _finite(text: str) -> float:
     return value
 
 
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def encode_json(value: Any) -> bytes:
     """Compact JSON in UTF-8 of finite numbers, which the scalars see to. Raises TypeError for what JSON cannot say."""
     try:
@@ -95,12 +115,26 @@ def parse_request(value: Any) -> GraphQLRequest:
     """The GraphQL request a JSON value describes; members nobody knows are ignored. Raises Refusal."""
     if not isinstance(value, dict):
         raise Refusal(Code.BAD_REQUEST, 'A request is one JSON object, like {"query": "{ __typename }"}.')
-    if not isinstance(value.get("query"), str):
-        raise Refusal(Code.BAD_REQUEST, "The member 'query' has to be the text of a GraphQL document.")
     _check_member(value, "operationName", str, "a string")
     _check_member(value, "variables", dict, "an object")
     _check_member(value, "extensions", dict, "an object")
-    return GraphQLRequest(value["query"], value.get("operationName"), value.get("variables") or {})
+    digest = _digest((value.get("extensions") or {}).get("persistedQuery"))
+    query = value.get("query")
+    if not isinstance(query, str) and (query is not None or not digest):
+        raise Refusal(Code.BAD_REQUEST, "The member 'query' has to be the text of a GraphQL document.")
+    return GraphQLRequest(query, value.get("operationName"), value.get("variables") or {}, digest)
+
+
+def _digest(persisted: Any) -> str:
+    """The digest in the extension `persistedQuery`; empty without one."""
+    if persisted is None:
+        return ""
+    if isinstance(persisted, dict) and persisted.get("version") == 1:
+        digest = persisted.get("sha256Hash")
+        if isinstance(digest, str) and SHA256.fullmatch(digest):
+            return digest
+    message = "The extension 'persistedQuery' is {version: 1, sha256Hash}, the hash as 64 lowercase hexadecimal digits."
+    raise Refusal(Code.BAD_REQUEST, message)
 
 
 def _check_member(value: dict[str, Any], name: str, kind: type, described: str) -> None:

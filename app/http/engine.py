@@ -27,6 +27,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from app.http.body import encode_json
 from app.http.broadcast import Answers, shape, shaping
 from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, as_it_is, no_details
+from app.http.lasting import lasting
 from app.http.plans.plan import Plans
 from app.resolvers.limits import Limits
 from app.schema.limits import check_limits
@@ -45,7 +46,8 @@ KEPT_LENGTH = 16 * 1024
 class Operation:
     """A checked document and the one operation of it to run. `name` is None when it is the only one.
 
-    `shaping` are the variables that may shape its answers to events; `plans` answer it without graphql-core.
+    `shaping` are the variables that may shape its answers to events; `plans` answer it without graphql-core. What a
+    `lasting` one answers follows from Git alone.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Operation:
     kind: OperationType
     name: str | None
     shaping: frozenset[str]
+    lasting: bool
     plans: Plans | None = None
 
 
@@ -166,7 +169,7 @@ class Engine:
         root = self._schema.subscription_type
         shaped_by = shaping(document, root.name if root else "")
         plans = self._plans(document, operation) if self._plans and kind is OperationType.QUERY else None
-        return Operation(query, document, kind, name, shaped_by, plans)
+        return Operation(query, document, kind, name, shaped_by, lasting(self._schema, document), plans)
 
     def _check(self, query: str) -> DocumentNode:
         try:

@@ -10,16 +10,18 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from graphql import OperationType
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from app.http.answer import Answer, of_the_moment, revalidated
 from app.http.body import GraphQLRequest, decode_json, encode_json, parse_request, read_body
 from app.http.connections import Connections
-from app.http.engine import Engine, Result
+from app.http.engine import Engine, Operation, Result
 from app.http.errors import Code, Refusal
-from app.http.negotiation import EVENT_STREAM, RESPONSE_JSON, check_content_type, negotiate
+from app.http.headers import remembering, values_of
+from app.http.negotiation import EVENT_STREAM, RESPONSE_JSON, Accepted, check_content_type, negotiate
+from app.http.persisted import PersistedDocuments
 from app.http.sse import EventStream
 from app.http.websocket import Authorise, Grant, Session
 
@@ -28,7 +30,6 @@ MakeContext: TypeAlias = Callable[[HTTPConnection], Awaitable[Any]]
 
 PARTIAL_SUCCESS = 294
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-HEADERS = {"cache-control": "no-store", "vary": "Accept", "x-content-type-options": "nosniff"}
 
 
 class Edge:
@@ -39,18 +40,22 @@ class Edge:
 
     def __init__(self, engine: Engine, make_context: MakeContext, authorise: Authorise | None = None) -> None:
         self._engine = engine
+        self._documents = PersistedDocuments(engine.prepare)
         self._make_context = make_context
         self._authorise = authorise or self._grant_from_handshake
+        self._negotiate = remembering(negotiate)
+        self._check_content_type = remembering(check_content_type)
         self.connections = Connections()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or talk on one socket until it closes."""
+        request_id = _request_id(scope)
         if scope["type"] == "websocket":
-            session = Session(scope, receive, send, self._engine, self._authorise, _request_id(scope))
+            session = Session(scope, receive, send, self._engine, self._documents, self._authorise, request_id)
             await session.run(self.connections)
         else:
-            response = await self._respond(Request(scope, receive))
-            await response(scope, receive, send)
+            answer = await self._respond(scope, receive, request_id)
+            await answer(scope, receive, send)
 
     async def close_all(self) -> None:
         """End every socket and stream, for a server that is about to stop."""
@@ -60,55 +65,51 @@ class Edge:
         del params
         return Grant(partial(self._make_context, websocket))
 
-    async def _respond(self, request: Request) -> ASGIApp:
-        request_id = _request_id(request.scope)
+    async def _respond(self, scope: Scope, receive: Receive, request_id: str) -> ASGIApp:
         try:
-            return await self._answer(request, request_id)
+            return await self._answer(scope, receive, request_id)
         except ClientDisconnect:
             return _refused(Refusal(Code.BAD_REQUEST, "The request ended before its body did; send it again."))
         except Exception as error:  # noqa: BLE001  the last resort: masked, logged once, and answered as JSON
             return _refused(self._engine.refusal(error, request_id))
 
-    async def _answer(self, request: Request, request_id: str) -> ASGIApp:
-        safe = request.method in SAFE_METHODS
-        if not safe and request.method != "POST":
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> ASGIApp:
+        safe = scope["method"] in SAFE_METHODS
+        if not safe and scope["method"] != "POST":
             raise _not_allowed("Ask with GET or POST.", "GET, HEAD, POST")
-        accepted = negotiate(request.headers.getlist("accept"))
-        asked = _from_url(request) if safe else await _from_body(request)
+        accepted = self._negotiate(values_of(scope, b"accept"))
+        asked = _from_url(scope) if safe else await self._from_body(scope, receive)
         stream = partial(EventStream, engine=self._engine, connections=self.connections, request_id=request_id)
         try:
-            operation = self._engine.prepare(asked.query, asked.operation_name)
+            operation = self._documents.prepare(asked)
         except Refusal as refusal:
             if accepted.prefers_stream:  # an event source cannot read the body of any other status
                 return stream(_once(encode_json({"errors": refusal.errors})))
             raise
-        if safe and operation.kind is OperationType.MUTATION:
-            raise _not_allowed("A mutation changes things: send it with POST.", "POST")
-        subscribes = operation.kind is OperationType.SUBSCRIPTION
-        if subscribes and not accepted.stream:
-            message = f"A subscription answers many times: accept {EVENT_STREAM}, or use the WebSocket of this URL."
-            raise Refusal(Code.NOT_ACCEPTABLE, message)
-        context = await self._make_context(request)
-        if subscribes or accepted.prefers_stream:
+        _check_kind(operation, accepted, safe=safe)
+        context = await self._make_context(HTTPConnection(scope))
+        if operation.kind is OperationType.SUBSCRIPTION or accepted.prefers_stream:
             return stream(self._engine.stream(operation, asked.variables, context, request_id))
         result = await self._engine.execute(operation, asked.variables, context, request_id)
-        return _answered(result, accepted.json or RESPONSE_JSON)
+        media_type = accepted.json or RESPONSE_JSON
+        if safe and operation.lasting and "errors" not in result:
+            return revalidated(encode_json(result), media_type, values_of(scope, b"if-none-match"))
+        return _answered(result, media_type)
+
+    async def _from_body(self, scope: Scope, receive: Receive) -> GraphQLRequest:
+        self._check_content_type(values_of(scope, b"content-type"))
+        if any(value.lower() != "identity" for value in values_of(scope, b"content-encoding")):
+            raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request without a Content-Encoding.")
+        return parse_request(decode_json(await read_body(scope, receive)))
 
 
 def _request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id") or uuid4().hex)
 
 
-async def _from_body(request: Request) -> GraphQLRequest:
-    check_content_type(request.headers.getlist("content-type"))
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request without a Content-Encoding.")
-    return parse_request(decode_json(await read_body(request)))
-
-
-def _from_url(request: Request) -> GraphQLRequest:
+def _from_url(scope: Scope) -> GraphQLRequest:
     try:
-        text = request.scope["query_string"].decode("ascii")
+        text = scope["query_string"].decode("ascii")
         parameters: dict[str, Any] = dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
     except ValueError as error:
         raise Refusal(Code.BAD_REQUEST, "The query of the URL is not valid UTF-8; encode it so.") from error
@@ -122,22 +123,26 @@ def _not_allowed(message: str, allow: str) -> Refusal:
     return Refusal(Code.METHOD_NOT_ALLOWED, message, headers={"allow": allow})
 
 
-def _answered(result: Result, media_type: str) -> Response:
-    """The response to a request that was understood: plain JSON has no status for a partial success."""
+def _check_kind(operation: Operation, accepted: Accepted, *, safe: bool) -> None:
+    """Refuse what the method may not do and what the answer has no form for."""
+    if safe and operation.kind is OperationType.MUTATION:
+        raise _not_allowed("A mutation changes things: send it with POST.", "POST")
+    if operation.kind is OperationType.SUBSCRIPTION and not accepted.stream:
+        message = f"A subscription answers many times: accept {EVENT_STREAM}, or use the WebSocket of this URL."
+        raise Refusal(Code.NOT_ACCEPTABLE, message)
+
+
+def _answered(result: Result, media_type: str) -> Answer:
+    """The answer to a request that was understood: plain JSON has no status for a partial success."""
     if "data" not in result:
-        return _json(422, result, RESPONSE_JSON)
+        return of_the_moment(422, encode_json(result), RESPONSE_JSON)
     partly = "errors" in result and media_type == RESPONSE_JSON
-    return _json(PARTIAL_SUCCESS if partly else 200, result, media_type)
+    return of_the_moment(PARTIAL_SUCCESS if partly else 200, encode_json(result), media_type)
 
 
-def _refused(refusal: Refusal) -> Response:
-    """The response to a refused request, in the media type that says a GraphQL server refused it."""
-    return _json(refusal.status, {"errors": refusal.errors}, RESPONSE_JSON, refusal.headers)
-
-
-def _json(status: int, content: Result, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = encode_json(content)
-    return Response(body, status, headers={**HEADERS, **(headers or {})}, media_type=f"{media_type}; charset=utf-8")
+def _refused(refusal: Refusal) -> Answer:
+    """The answer to a refused request, in the media type that says a GraphQL server refused it."""
+    return of_the_moment(refusal.status, encode_json({"errors": refusal.errors}), RESPONSE_JSON, refusal.headers)
 
 
 async def _once(answer: bytes) -> AsyncGenerator[bytes, None]:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.http.body import decode_json, read_body
 from app.http.errors import Code, Refusal
+from app.http.headers import values_of
 from app.http.negotiation import check_content_type
 from app.registry.registry import Registry
 
@@ -75,8 +76,8 @@ async def _signed_payload(request: Request, secret: bytes) -> Any:
         raise Refusal(Code.METHOD_NOT_ALLOWED, "Send webhooks with POST.", headers={"allow": "POST"})
     is_form = host == "github" and request.headers.get("content-type", "").startswith(FORM)
     if not is_form:
-        check_content_type(request.headers.getlist("content-type"))
-    body = await read_body(request)
+        check_content_type(values_of(request.scope, b"content-type"))
+    body = await read_body(request.scope, request.receive)
     if not HOSTS[host](secret, request.headers, body):
         message = f"REGISTRY_HOOK_SECRET did not sign this: enter it at {host} once more."
         raise Refusal(Code.UNAUTHENTICATED, message)

@@ -1,9 +1,9 @@
 """Which media type a request is in, and which one its answer may have."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.http.errors import Code, Refusal
+from app.http.headers import Values
 
 RESPONSE_JSON = "application/graphql-response+json"
 PLAIN_JSON = "application/json"
@@ -19,14 +19,14 @@ class Accepted:
     prefers_stream: bool
 
 
-def check_content_type(headers: Sequence[str]) -> None:
+def check_content_type(headers: Values) -> None:
     """The body has to be exactly JSON in UTF-8: anything else a browser may send unasked. Raises Refusal."""
     media_type, parameters = _parse(headers[0]) if len(headers) == 1 else ("", {})
     if media_type != PLAIN_JSON or parameters.get("charset", "utf-8").lower() != "utf-8":
         raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request as 'Content-Type: application/json'.")
 
 
-def negotiate(headers: Sequence[str]) -> Accepted:
+def negotiate(headers: Values) -> Accepted:
     """What the Accept headers ask for; without any, everything is welcome. Raises Refusal.
 
     `*/*` stands for JSON only: a client that reads event streams says so.
@@ -44,7 +44,7 @@ def negotiate(headers: Sequence[str]) -> Accepted:
     return Accepted(chosen if best else None, stream=stream > 0, prefers_stream=stream > best)
 
 
-def _ranges(headers: Sequence[str]) -> dict[str, float]:
+def _ranges(headers: Values) -> dict[str, float]:
     """The media ranges by name with their quality; one whose quality makes no sense is not there."""
     ranges = {}
     for item in ",".join(headers).split(","):

@@ -18,6 +18,7 @@ from app.http.connections import Connections, cancel
 from app.http.engine import Engine
 from app.http.errors import Code, Refusal
 from app.http.peers import Outlet
+from app.http.persisted import PersistedDocuments
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -54,11 +55,19 @@ class Session:
     """
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, engine: Engine, authorise: Authorise, request_id: str
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        engine: Engine,
+        documents: PersistedDocuments,
+        authorise: Authorise,
+        request_id: str,
     ) -> None:
         self._outlet = Outlet(send, scope)
         self._websocket = WebSocket(scope, receive, self._outlet)
         self._engine = engine
+        self._documents = documents
         self._authorise = authorise
         self._request_id = request_id
         self._grant: Grant | None = None
@@ -180,7 +189,7 @@ class Session:
             await self._send({"id": operation_id, **last})
 
     async def _deliver(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
-        operation = self._engine.prepare(request.query, request.operation_name)
+        operation = self._documents.prepare(request)
         context = await grant.make_context()
         head = encode_json({"id": operation_id, "type": "next", "payload": None}).removesuffix(b"null}")
         answers = self._engine.stream(operation, request.variables, context, self._request_id)

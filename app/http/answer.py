@@ -1,0 +1,51 @@
+"""An answer in JSON: its status, its headers, and whether the client has it already."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from starlette.types import Receive, Scope, Send
+
+from app.http import etag
+from app.http.headers import Values
+from app.http.negotiation import PLAIN_JSON, RESPONSE_JSON
+
+Header: TypeAlias = tuple[bytes, bytes]
+CONTENT_TYPE = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (RESPONSE_JSON, PLAIN_JSON)}
+ALWAYS: tuple[Header, ...] = ((b"vary", b"Accept"), (b"x-content-type-options", b"nosniff"))
+NEVER_KEPT: tuple[Header, ...] = ((b"cache-control", b"no-store"), *ALWAYS)
+KEPT_AND_ASKED_ABOUT: tuple[Header, ...] = ((b"cache-control", b"private, no-cache"), *ALWAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An ASGI application that sends this, whatever was asked."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer that nobody may keep."""
+    more = tuple((name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items())
+    return Answer(status, (*_content(body, media_type), *NEVER_KEPT, *more), body)
+
+
+def revalidated(body: bytes, media_type: str, if_none_match: Values) -> Answer:
+    """An answer that the client may keep and has to ask about: 304 and no body when it has this very one."""
+    tag = etag.tag_of(media_type, body)
+    caching = ((b"etag", tag.encode()), *KEPT_AND_ASKED_ABOUT)
+    if etag.names(if_none_match, tag):
+        return Answer(304, caching)
+    return Answer(200, (*_content(body, media_type), *caching), body)
+
+
+def _content(body: bytes, media_type: str) -> tuple[Header, ...]:
+    return CONTENT_TYPE[media_type], (b"content-length", str(len(body)).encode())
