@@ -41,6 +41,7 @@ bench: setup
 	$(BIN)/python bench/search.py
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/remote.py
+	$(BIN)/python bench/plans.py
 
 lock:
 	$(PYTHON) scripts/lock.py

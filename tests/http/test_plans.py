@@ -226,6 +226,16 @@ async def test_there_is_a_plan_from_the_second_time_on(monkeypatch: pytest.Monke
     assert executed == ["x"]
 
 
+async def test_a_query_with_too_many_fields_for_a_plan_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = "{ shapes { name colour } }"
+    monkeypatch.setattr("app.http.plans.selection.MOST_FIELDS", 5)
+    assert (await answers(query, {}))[0]
+    monkeypatch.setattr("app.http.plans.selection.MOST_FIELDS", 4)  # it has five: two of each class, and the root's
+    planned, answered, expected = await answers(query, {})
+    assert planned is None
+    assert answered == expected
+
+
 async def test_every_combination_of_conditions_is_answered_whatever_the_number_of_plans() -> None:
     names = "abcd"
     head = ", ".join(f"${name}: Boolean!" for name in names)

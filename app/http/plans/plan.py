@@ -15,7 +15,7 @@ from app.http.plans.selection import Selector
 from app.http.plans.source import Source
 from app.http.plans.variables import Variables
 
-MOST_PLANS = 8
+MOST_PLANS = 4
 """Plans of one operation: what @skip and @include ask of variables makes a plan for each combination of them."""
 log = logging.getLogger("ml_registry.plans")
 
