@@ -5,8 +5,7 @@ A refusal is a line of text, which Git clients show, with the status of its code
 
 import asyncio
 import re
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http.connections import cancel
 from app.http.errors import Code, Refusal
+from app.http.intake import no_room, receive
 from app.http.peers import Outlet
 from app.http.pktline import FLUSH, NO_OBJECT, packet, read_push, write_report
 from app.registry.model import Project
@@ -33,9 +33,6 @@ MOST_ASKED = 32 << 20
 """Bytes of a request to fetch: the ids of what the client wants and has."""
 MOST_PUSHED = 512 << 20
 """Bytes of a push."""
-BLOCK = 1 << 20
-STALLED_SECONDS = 60.0
-"""For how long a client may send nothing."""
 CAPABILITIES = "report-status delete-refs ofs-delta side-band-64k object-format=sha1 agent=ml-registry"
 HEADERS = {"cache-control": "no-cache, max-age=0, must-revalidate", "x-content-type-options": "nosniff"}
 
@@ -86,15 +83,17 @@ class GitEdge:
         if asked.what == "info/refs" and asked.service == FETCH:
             return _advertised(FETCH, await self._service.advertise(asked.project.name, protocol), protocol)
         if asked.what == "info/refs":
+            if await registry.offload(self._service.full):
+                raise no_room()
             refs = await registry.offload(_pushable, self._service, asked.project.name)
             return _advertised(PUSH, refs, "")
-        file = held.enter_context(self._service.draft())
-        if asked.what == PUSH:
-            return await _pushed(request, file, asked.project, registry.pushes)
-        await _receive(request, file, MOST_ASKED)
-        if file.tell() > MOST_ASKED:
-            raise Refusal(Code.PAYLOAD_TOO_LARGE, f"A request to fetch has at most {MOST_ASKED} bytes.")
+        file = await held.enter_async_context(self._service.draft(pushing=asked.what == PUSH))
+        left = await receive(request, file, MOST_PUSHED if asked.what == PUSH else MOST_ASKED, self._service.full)
         file.seek(0)
+        if asked.what == PUSH:
+            return await _pushed(file, left, asked.project, registry.pushes)
+        if left:
+            raise left
         fetching = self._service.fetch(asked.project.name, protocol, file)
         return _Stream(await held.enter_async_context(fetching), f"application/x-{FETCH}-result")
 
@@ -138,74 +137,19 @@ def _advertised(service: str, content: bytes, protocol: str) -> Response:
     return Response(content, headers=HEADERS, media_type=f"application/x-{service}-advertisement")
 
 
-async def _pushed(request: Request, file: BinaryIO, project: Project, pushes: Pushes) -> Response:
-    """Take a push: first all of it, so that nobody waits for its client, then land it."""
-    await _receive(request, file, MOST_PUSHED)
-    too_large = file.tell() > MOST_PUSHED
-    file.seek(0)
+async def _pushed(file: BinaryIO, left: Refusal | None, project: Project, pushes: Pushes) -> Response:
+    """Land a push that is here, so that nobody waits for its client; say why of one that was `left` on the way."""
     asked = await asyncio.to_thread(read_push, file)
     if not asked.updates:  # how clients see whether they may push before they send much
         answer = b""
-    elif too_large:
-        names = [update.name for update in asked.updates]
-        message = f"a push has at most {MOST_PUSHED >> 20} MiB; push fewer commits at once"
-        answer = write_report(asked, message, dict.fromkeys(names, "too large"), ())
+    elif left:
+        answer = write_report(
+            asked, str(left), dict.fromkeys([update.name for update in asked.updates], "not kept"), ()
+        )
     else:
         verdict = await pushes.push(project, asked.updates, file)
         answer = write_report(asked, verdict.pack, verdict.refused, verdict.remarks)
     return Response(answer, headers=HEADERS, media_type=f"application/x-{PUSH}-result")
-
-
-async def _receive(request: Request, file: BinaryIO, limit: int) -> None:
-    """Write the body down. What is beyond the limit is taken too, up to as much again, and all but a byte forgotten.
-
-    A client that is still sending would not hear the answer. Raises Refusal, ClientDisconnect.
-    """
-    received, block = 0, bytearray()
-    async for chunk in _decoded(request):
-        received += len(chunk)
-        if received > 2 * limit:
-            raise Refusal(Code.PAYLOAD_TOO_LARGE, f"At most {limit >> 20} MiB are taken at once.")
-        block += chunk[: max(0, limit + 1 - (received - len(chunk)))]
-        if len(block) >= BLOCK:
-            await asyncio.to_thread(file.write, block)
-            block = bytearray()
-    await asyncio.to_thread(file.write, block)
-
-
-async def _decoded(request: Request) -> AsyncIterator[bytes]:
-    """The body in portions, unpacked where it comes packed. Raises Refusal, ClientDisconnect."""
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding == "identity":
-        async for chunk in _chunks(request):
-            yield chunk
-        return
-    if encoding not in {"gzip", "x-gzip"}:
-        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request as it is, or with gzip.")
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        async for chunk in _chunks(request):
-            rest, portion = chunk, b""
-            while rest or len(portion) == BLOCK:
-                yield (portion := unpacking.decompress(rest, BLOCK))
-                rest = unpacking.unconsumed_tail
-    except zlib.error as error:
-        raise Refusal(Code.BAD_REQUEST, "The request is not gzip, as it says it is.") from error
-    if not unpacking.eof:
-        raise Refusal(Code.BAD_REQUEST, "The request ended too soon; send it again.")
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    chunks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Refusal(Code.BAD_REQUEST, "Nothing more was sent for a while; try again.") from None
-        yield chunk
 
 
 class _Stream:

@@ -209,8 +209,14 @@ class GitService(Protocol):
     ) -> AbstractAsyncContextManager[AsyncGenerator[bytes, None]]:
         """The answer to a request for objects, part by part. Raises ServiceBusyError, RepositoryNotFoundError."""
 
-    def draft(self) -> BinaryIO:
-        """A new file without a name on the disk of the repositories, gone once it is closed."""
+    def draft(self, *, pushing: bool) -> AbstractAsyncContextManager[BinaryIO]:
+        """A new file for what a client sends, on the disk of the repositories, gone at the end of the block.
+
+        There are so many at a time, for pushes and for all else. Raises ServiceBusyError.
+        """
+
+    def full(self) -> bool:
+        """Blocking. Whether so little of that disk is left that nothing more is to be taken in."""
 
     def refs(self, name: str) -> tuple[str, Mapping[str, str]]:
         """Blocking. The branch HEAD names, and every branch and tag by its whole name; tags are not peeled."""

@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from app.http import git as edge
+from app.http import intake
 from app.http.errors import Refusal
 from app.http.pktline import FLUSH, NO_OBJECT, banded, packet, read_push
 from app.registry.model import Actor, Project
 from app.registry.registry import Registry, Stores
 from app.stores.cache.memory import MemoryCache
+from app.stores.git import serving
 from app.stores.git.disk import packed_bytes
 from app.stores.git.hosted import HostedGit
 from app.stores.git.memory import MemoryGit
@@ -275,7 +277,7 @@ async def test_a_push_that_is_too_large_is_heard_out_and_refused(
     content = body(NO_OBJECT, "1" * 40, b"PACK" + bytes(15_000), "refs/heads/big")
     answer = await client.post("/git/p/git-receive-pack", content=content, headers=PUSH)
     assert answer.status_code == 200
-    assert "unpack a push has at most" in answer.text
+    assert "unpack At most 0 MiB are taken at once" in answer.text
     endless = await client.post("/git/p/git-receive-pack", content=content + bytes(10_000), headers=PUSH)
     assert endless.status_code == 413
 
@@ -291,18 +293,82 @@ async def test_a_small_body_that_unpacks_to_much_is_refused(
     assert answer.status_code == 413
 
 
-async def test_a_client_that_sends_nothing_more_is_told_so(
+@pytest.mark.parametrize("portion", [b"", b"0"])
+async def test_a_client_that_sends_next_to_nothing_more_is_hung_up_on(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch, portion: bytes
+) -> None:
+    client, _ = desk
+    monkeypatch.setattr(intake, "STALLED_SECONDS", 0.2)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"00"
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if portion:
+                yield portion
+
+    answer = await client.post("/git/p/git-receive-pack", content=trickle(), headers=PUSH)
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+
+
+async def test_a_client_that_sends_slowly_and_steadily_is_heard_out(
     desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = desk
-    monkeypatch.setattr(edge, "STALLED_SECONDS", 0.05)
+    monkeypatch.setattr(intake, "STALLED_SECONDS", 0.2)
 
-    async def nothing() -> AsyncIterator[bytes]:
+    async def steady() -> AsyncIterator[bytes]:
+        yield FLUSH
+        for _ in range(8):
+            await asyncio.sleep(0.05)
+            yield bytes(intake.LEAST_SENT // 2)
+
+    assert (await client.post("/git/p/git-receive-pack", content=steady(), headers=PUSH)).status_code == 200
+
+
+@pytest.fixture
+def one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "PUSHES", 1)
+
+
+@pytest.mark.usefixtures("one_place")
+async def test_a_push_that_finds_no_place_waits_for_one_and_is_then_sent_away(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, go_on = desk[0], asyncio.Event()
+
+    async def dawdle() -> AsyncIterator[bytes]:
         yield b"00"
-        await asyncio.sleep(10)
+        await go_on.wait()
+        yield b"00"
 
-    answer = await client.post("/git/p/git-receive-pack", content=nothing(), headers=PUSH)
-    assert answer.status_code == 400
+    first = asyncio.create_task(client.post("/git/p/git-receive-pack", content=dawdle(), headers=PUSH))
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(serving, "WAITING_SECONDS", 0.1)
+    refused = await client.post("/git/p/git-receive-pack", content=FLUSH, headers=PUSH)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+    assert (await client.post("/git/p/git-upload-pack", content=FLUSH, headers=FETCH)).status_code == 200
+    monkeypatch.setattr(serving, "WAITING_SECONDS", 30)
+    waiting = asyncio.create_task(client.post("/git/p/git-receive-pack", content=FLUSH, headers=PUSH))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    go_on.set()
+    assert [(await one).status_code for one in (first, waiting)] == [200, 200]
+
+
+async def test_while_the_disk_is_nearly_full_no_large_push_is_taken(
+    desk: tuple[httpx.AsyncClient, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = desk
+    monkeypatch.setattr(serving, "LEAST_FREE", 1 << 62)
+    announced = await client.get("/git/p/info/refs?service=git-receive-pack")
+    assert announced.status_code == 503
+    assert "nearly full" in announced.text
+    content = body(NO_OBJECT, "1" * 40, b"PACK" + bytes(3 << 20), "refs/heads/big")
+    answer = await client.post("/git/p/git-receive-pack", content=content, headers=PUSH)
+    assert "unpack The disk of the server is nearly full" in answer.text
+    assert "ng refs/heads/big" in answer.text
+    assert (await client.get("/git/p/info/refs?service=git-upload-pack")).status_code == 200
 
 
 @given(st.binary(max_size=300))

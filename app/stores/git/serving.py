@@ -6,6 +6,7 @@ Each clone runs a process of its own, so many of them slow down each other and n
 import asyncio
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
@@ -20,6 +21,9 @@ from app.stores.ports import RefUpdate
 
 FETCHES = 4  # at a time
 LOOKS = 8  # at what there is to fetch, which takes milliseconds
+PUSHES = 4  # received or landed at a time; each has up to half a GiB
+REQUESTS = 32  # to fetch, received or answered at a time; each has up to 32 MiB
+LEAST_FREE = 1 << 30  # bytes of the disk: two pushes are unpacked at a time, and writes through the API go on
 WAITING_SECONDS = 60.0
 PORTION = 1 << 16
 NICE = 10  # so that whoever asks the server itself comes first
@@ -39,6 +43,8 @@ class StockService:
         self._git = git
         self._fetches = asyncio.Semaphore(FETCHES)
         self._looks = asyncio.Semaphore(LOOKS)
+        self._pushes = asyncio.Semaphore(PUSHES)
+        self._requests = asyncio.Semaphore(REQUESTS)
 
     async def advertise(self, name: str, protocol: str) -> bytes:
         """See GitService."""
@@ -53,9 +59,16 @@ class StockService:
         async with _room(self._fetches), self._uploading(name, protocol, request) as parts:
             yield parts
 
-    def draft(self) -> BinaryIO:
+    @asynccontextmanager
+    async def draft(self, *, pushing: bool) -> AsyncIterator[BinaryIO]:
         """See GitService."""
-        return tempfile.TemporaryFile(dir=self._root)
+        async with _room(self._pushes if pushing else self._requests):
+            with tempfile.TemporaryFile(dir=self._root) as file:
+                yield file
+
+    def full(self) -> bool:
+        """See GitService."""
+        return shutil.disk_usage(self._root).free < LEAST_FREE
 
     def refs(self, name: str) -> tuple[str, Mapping[str, str]]:
         """See GitService."""
@@ -109,7 +122,7 @@ async def _room(places: asyncio.Semaphore) -> AsyncIterator[None]:
     try:
         await asyncio.wait_for(places.acquire(), WAITING_SECONDS)
     except TimeoutError as error:
-        raise ServiceBusyError("Too many are fetching right now; try again in a moment.") from error
+        raise ServiceBusyError("Too many clients are being served right now; try again in a moment.") from error
     try:
         yield
     finally:
