@@ -6,24 +6,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dulwich.objects import Blob
 
 from app.stores.errors import (
+    BlobNotFoundError,
     CommitNotFoundError,
     RefConflictError,
     RefMovedError,
+    RemoteRefusedError,
     RepositoryCorruptError,
     RepositoryNotFoundError,
     StoreError,
 )
 from app.stores.git.credentials import Credentials
+from app.stores.git.disk import DiskObjects
 from app.stores.git.hosted import HostedGit
-from app.stores.git.mirrored import Mirrors
+from app.stores.git.mirrored import MirroredRepository, Mirrors
 from tests.support.git import git, push_file
-from tests.support.githttp import bare
+from tests.support.githttp import bare, decline
 from tests.support.world import World, a_world, new
 
 
@@ -443,6 +447,36 @@ def test_a_mirror_whose_objects_are_damaged_is_made_again_once_somebody_noticed(
     git("fsck", "--full", at=mirror)
 
 
+def damaged(world: World) -> MirroredRepository:
+    """A replica that makes its mirror again at the next look."""
+    repo = world.replica("one")
+    file = repo.file(str(repo.head("main")), "artifacts.yml")
+    assert file
+    (world.mirror("one") / "objects" / file.oid[:2] / file.oid[2:]).unlink()
+    with pytest.raises(BlobNotFoundError):
+        repo.blob(file.oid, 100)
+    return repo
+
+
+def test_what_is_pushed_while_a_mirror_is_made_again_is_in_it(world: World) -> None:
+    repo, written = damaged(world), list[str]()
+    world.server.moods.listed = lambda: written.extend(repo.write_commits("main", repo.head("main"), [new("late")]))
+    repo.fetch()
+    assert [repo.head("main")] == written == [world.tip()]
+    git("fsck", "--full", at=world.mirror("one"))
+
+
+def test_a_push_through_a_mirror_that_is_made_again_before_it_arrives_leads_to_nothing_that_is_not_here(
+    world: World,
+) -> None:
+    world.server.moods.protocols = "0"
+    repo = damaged(world)
+    world.server.moods.before = repo.fetch
+    (oid,) = repo.write_commits("main", repo.head("main"), [new("ours")])
+    git("fsck", "--full", at=world.mirror("one"))
+    assert repo.commit(oid).oid == oid == repo.head("main") == world.tip()
+
+
 def test_a_repository_that_is_gone_is_said_to_be_gone_and_comes_back(world: World) -> None:
     repo = world.replica("one")
     oid = repo.head("main")
@@ -456,3 +490,100 @@ def test_a_repository_that_is_gone_is_said_to_be_gone_and_comes_back(world: Worl
     repo.fetch()
     (ours,) = repo.write_commits("main", oid, [new("y")])
     assert world.tip() == ours
+
+
+# ── Mirrors grow ─────────────────────────────────────────────────────────────────────────────
+
+
+def age(folder: Path, hours: int) -> None:
+    """Have what is there been written some time ago."""
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+
+
+def loose(copy: Path) -> set[str]:
+    return {path.parent.name + path.name for path in copy.glob("objects/??/*")}
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.stores.git.mirror.MOST_LOOSE", 20)
+    monkeypatch.setattr("app.stores.git.mirror.COUNTED_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_crowded_mirror_is_tidied_and_keeps_what_a_branch_leads_to_or_is_on_its_way(world: World) -> None:
+    (world.person / "big.bin").write_bytes(os.urandom(2_000_000))
+    git("add", ".", at=world.person)
+    repo, written = world.replica("one"), [push_file(world.person, "artifacts.yml", b"a: 2\n")]
+    decline(world.origin)
+    with pytest.raises(RemoteRefusedError):
+        repo.write_commits("main", repo.head("main"), [new("refused")])
+    (world.origin / "hooks/pre-receive").unlink()
+    for number in range(15):
+        written += repo.write_commits("main", repo.head("main"), [new(f"{number}")])
+    copy, coming = world.mirror("one"), Blob.from_string(b"on its way")
+    age(copy / "objects", hours=2)
+    DiskObjects(copy).write([coming], packed=False)
+    written += world.replica("two").write_commits("main", written[-1], [new("by another")])
+    repo.fetch()
+    assert loose(copy) <= {coming.id.decode(), *git("rev-list", "--objects", f"{written[-1]}^!", at=copy).split()}
+    assert DiskObjects(copy).find(coming.id.decode())
+    assert len(list(copy.glob("objects/pack/*"))) == 2
+    git("fsck", "--full", at=copy)
+    assert [repo.commit(oid).oid for oid in written] == written
+    assert repo.refs().heads == {"main": written[-1]}
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_mirror_is_read_and_pushed_through_while_it_is_tidied(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.stores.git.mirror.MOST_LOOSE", -1)
+    monkeypatch.setattr("app.stores.git.mirror.ON_ITS_WAY", 1.0)
+    repo, written, errors, until = world.replica("one"), list[str](), list[Exception](), time.monotonic() + 4
+    repo.fetch()
+
+    def keep(work: Callable[[], object]) -> None:
+        try:
+            while time.monotonic() < until:
+                work()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the test fails)
+            errors.append(error)
+
+    def write() -> None:
+        many = [new(f"{len(written)} {number}") for number in range(1 + len(written) % 4)]
+        written.extend(repo.write_commits("main", repo.head("main"), many))
+
+    def read() -> None:
+        oid = repo.refs().heads["main"]
+        file = repo.file(oid, "artifacts.yml")
+        assert file
+        repo.blob(file.oid, 100)
+
+    threads = [threading.Thread(target=keep, args=(work,)) for work in (write, read, repo.fetch)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert repo.head("main") == world.tip() == written[-1]
+    git("fsck", "--full", at=world.mirror("one"))
+
+
+def test_the_mirror_of_a_project_that_is_gone_is_removed_when_nobody_has_used_it_for_a_day(world: World) -> None:
+    root, url = world.root / "mirrors", world.server.url("ranker")
+    Mirrors(root, Credentials(None)).at(url).fetch()
+    (copy,) = root.glob("*.git")
+    (root / "mine.git").mkdir()
+
+    def start(*urls: str) -> bool:
+        host = HostedGit(world.root / "git", Mirrors(root, Credentials(None)))
+        host.place({f"p{number}": url for number, url in enumerate(urls)})
+        return copy.exists()
+
+    assert start()
+    age(root, hours=25)
+    assert start(url, "nonsense:")
+    assert not start()
+    assert (root / "mine.git").is_dir()
+    Mirrors(root, Credentials(None)).at(url).fetch()
+    assert start()

@@ -250,6 +250,9 @@ class Elsewhere(Protocol):
     def at(self, url: str) -> Repository:
         """The repository of that URL. Raises StoreError for a URL that is none."""
 
+    def sweep(self, urls: Collection[str]) -> None:
+        """Remove what is kept here of repositories that are not among these, and that nobody uses."""
+
 
 class HostedGit:
     """The repositories below `root`, that of `search/ranker` in `<root>/search/ranker.git`, and those elsewhere."""
@@ -258,7 +261,7 @@ class HostedGit:
         self._root = root
         self._elsewhere = elsewhere
         self._known: dict[str, DiskRepository] = {}
-        self._remotes: Mapping[str, str] = {}
+        self._remotes: Mapping[str, str] | None = None
         self._lock = threading.Lock()
         self._nursery = Nursery(root)
         self._nursery.sweep()
@@ -269,7 +272,7 @@ class HostedGit:
 
     def repository(self, name: str) -> Repository:
         """See GitHost.repository. Raises RemoteUrlError for one that lies at a URL that may not be."""
-        url = self._remotes.get(name)
+        url = (self._remotes or {}).get(name)
         if url is not None and self._elsewhere is not None:
             return self._elsewhere.at(url)
         if not self._path(name).is_dir():
@@ -281,7 +284,9 @@ class HostedGit:
 
     def place(self, remotes: Mapping[str, str]) -> None:
         """See GitHost.place."""
-        self._remotes = dict(remotes)
+        begins, self._remotes = self._remotes is None, dict(remotes)
+        if begins and self._elsewhere is not None:
+            self._elsewhere.sweep(set(remotes.values()))
 
     def _path(self, name: str) -> Path:
         return self._root / f"{name}.git"

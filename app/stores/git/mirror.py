@@ -32,6 +32,10 @@ from app.stores.git.remote import Listing, Reading, Remote
 
 PATIENCE = 600.0  # seconds for another process to bring a whole repository here
 MOST_HAVES = 256
+MOST_LOOSE = 2000  # objects that lie by themselves
+MOST_PACKS = 50
+COUNTED_EVERY = 3600.0  # seconds
+ON_ITS_WAY = 3600.0  # seconds a push may take, and more
 USUAL = ("main", "master")
 log = logging.getLogger("ml_registry.git")
 
@@ -45,6 +49,7 @@ class Mirror:
         self._remote = remote
         self._turns = Turns(path)
         self._refs = DiskRefs(path, self._turns)
+        self._counted = float("-inf")
 
     def there(self) -> bool:
         """Whether there is a copy at all."""
@@ -58,11 +63,17 @@ class Mirror:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with flocked(self.path.with_suffix(".lock"), time.monotonic() + PATIENCE):
-                if afresh or not self.there():
-                    self._make()
-                else:
+            lock = self.path.with_suffix(".lock")
+            lock.touch()
+            with flocked(lock, time.monotonic() + PATIENCE):
+                if afresh:
+                    self._make()  # and then see what was pushed meanwhile
+                if self.there():
                     self._update()
+                else:
+                    self._make()
+                if self._is_crowded():
+                    self._tidy()
                 self._seek(missed)
         except RepositoryBusyError as error:
             raise RemoteUnavailableError("Another process has been fetching this repository for too long.") from error
@@ -79,7 +90,8 @@ class Mirror:
     def move(self, branch: str, old: str | None, new: str | None) -> None:
         """Put a branch where a push has put it (None: nowhere), unless a look has found it elsewhere meanwhile."""
         try:
-            self._move(HEADS + branch, old, new)
+            if new is None or self.objects.find(new):  # else the mirror was made again meanwhile
+                self._move(HEADS + branch, old, new)
         except (RepositoryCorruptError, OSError) as error:
             log.warning("the mirror %s did not take a push and follows later: %s", self.path, error)
 
@@ -115,6 +127,33 @@ class Mirror:
             if self.objects.find(oid) is None:
                 with suppress(StoreError), self._remote.reading() as reading, suppress(GitProtocolError):
                     _take(reading, self.objects, [oid], _haves(self._known(), {}))
+
+    def _is_crowded(self) -> bool:
+        """Whether there is much in it that belongs together or to nothing; counted once in a while."""
+        if time.monotonic() - self._counted < COUNTED_EVERY:
+            return False
+        self._counted = time.monotonic()
+        packs = sum(1 for _ in self.objects.path.glob("pack/*.idx"))
+        return packs > MOST_PACKS or sum(1 for _ in self.objects.path.glob("??/*")) > MOST_LOOSE
+
+    def _tidy(self) -> None:
+        """Bring everything once more, together, and remove what was here before and what no branch leads to.
+
+        What was written a short while ago stays: a push that is on its way needs it.
+        """
+        before = time.time() - ON_ITS_WAY
+        try:
+            with self._remote.reading() as reading:
+                _take(reading, self.objects, set(reading.listing().refs.values()), ())
+        except StoreError as error:
+            log.warning("the mirror %s is tidied another time: %s", self.path, error)
+            return
+        for path in [file for kind in ("??/*", "pack/*.idx", "pack/tmp_*") for file in self.objects.path.glob(kind)]:
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    if path.suffix == ".idx":
+                        path.with_suffix(".pack").unlink()
 
     def _make(self) -> None:
         """A new copy, put in the place of the old one once it is whole."""

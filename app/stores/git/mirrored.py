@@ -4,9 +4,12 @@ The remote's ref is the only place where a write becomes true. The copy follows 
 """
 
 import logging
+import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Container, Generator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +21,8 @@ from app.stores.errors import (
     RefMovedError,
     RemoteRefusedError,
     RemoteUnavailableError,
+    RemoteUrlError,
+    RepositoryBusyError,
     RepositoryCorruptError,
     RepositoryNotFoundError,
     StoreError,
@@ -28,6 +33,8 @@ from app.stores.git.credentials import Credentials
 from app.stores.git.disk import packed_bytes
 from app.stores.git.hosted import PACK_FROM, DiskRepository
 from app.stores.git.https import HttpsTransport, pool
+from app.stores.git.locks import flocked
+from app.stores.git.looks import Looks
 from app.stores.git.mirror import Mirror
 from app.stores.git.refs import HEADS
 from app.stores.git.remote import OutcomeUnknownError, Remote
@@ -37,12 +44,9 @@ from app.stores.ports import CommitRecord, NewCommit, Refs, Trace, TreeFile
 from app.stores.walks import newest_first
 
 EMPTY_PACK, _ = packed_bytes(())
-LOOK_EVERY = 0.25  # seconds
-LONGEST_PAUSE = 10.0  # seconds between looks at a remote that does not answer
-GLANCE = 2.0  # seconds a reader waits for a look
-MOST_MISSED = 8  # commits that one look asks for by their ids
-CURE_EVERY = 60.0  # seconds
 MOST_PUSHED_ON = 1000  # commits that others may have put on ours until we look
+UNUSED = 86400.0  # seconds
+COPY = re.compile(r"[0-9a-f]{40}\.git\Z")
 Answer = TypeVar("Answer")
 log = logging.getLogger("ml_registry.git")
 
@@ -54,7 +58,7 @@ class MirroredRepository:
         self._remote = remote
         self._mirror = Mirror(path, remote)
         self._copy = DiskRepository(path)
-        self._looks = _Looks(self._mirror)
+        self._looks = Looks(self._mirror)
 
     def refs(self) -> Refs:
         """See Repository.refs; raises what `fetch` raises when there is no copy yet."""
@@ -214,113 +218,6 @@ class MirroredRepository:
         return any(commit.oid == oid for commit in islice(newest_first(self._copy, head), MOST_PUSHED_ON))
 
 
-class _Looks:
-    """When a mirror looks at its remote: one look at a time, which does for all who waited for it.
-
-    Readers do not look themselves: a thread does it, and no reader waits for it longer than `GLANCE`.
-    """
-
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
-        self._turn = threading.Lock()
-        self._news = threading.Condition()
-        self._sent = False  # whether there is a thread that looks for readers
-        self._missed: dict[str, None] = {}  # commits they miss
-        self.listed = float("-inf")  # when the last look that was a success began
-        self._began = float("-inf")  # when the last look began
-        self._ended = float("-inf")  # when the last look that is over began
-        self._failed: StoreError | None = None  # why it was no success
-        self._doubted = False
-        self._cured = float("-inf")  # when the mirror was last made anew because of a doubt
-        self._pause = LOOK_EVERY
-        self._rests_until = float("-inf")
-
-    def look(self, since: float | None) -> None:
-        """See Repository.fetch."""
-        asked = time.monotonic()
-        with self._turn:
-            if self._began > (asked if since is None else since) and self._failed is None:
-                return
-            if self._began > asked and self._failed is not None:
-                raise self._failed.with_traceback(None)
-            self._follow()
-
-    def begin(self) -> None:
-        """Have the first look done; soon after a failure nobody is asked, and it is the answer again.
-
-        Raises what `look` raises, and RemoteUnavailableError when it takes longer than readers wait.
-        """
-        over = self._wait(None)
-        if failed := self._failed:
-            raise failed.with_traceback(None)
-        if not over:
-            raise RemoteUnavailableError("The repository is being fetched for the first time; ask again in a moment.")
-
-    def glance(self, commit: str | None) -> bool:
-        """Have something looked for that a reader misses, a commit also by its id; whether it may be here now."""
-        return self._wait(commit) and self._failed is None
-
-    def _wait(self, commit: str | None) -> bool:
-        """Wait for a look that begins from now on; False when it has not ended, or is not to be soon.
-
-        One that runs and has taken as long as a reader waits is not waited for.
-        """
-        asked = time.monotonic()
-        with self._news:
-            if commit:
-                self._missed[commit] = None
-            try:
-                while self._ended < asked or commit in self._missed:
-                    running = self._ended < self._began
-                    left = min(asked, self._began if running else asked) + GLANCE - time.monotonic()
-                    if left <= 0 or self._rests_until - time.monotonic() > LOOK_EVERY:
-                        return False
-                    if not self._sent:
-                        threading.Thread(target=self._send, name="look", daemon=True).start()
-                        self._sent = True
-                    self._news.wait(left)
-            finally:
-                self._missed.pop(commit or "", None)
-            return True
-
-    def _send(self) -> None:
-        """Look for readers, but not often."""
-        try:
-            time.sleep(max(0, self._rests_until - time.monotonic()))
-            self.look(time.monotonic())
-        except StoreError as error:
-            log.info("what readers miss could not be looked for: %s", error)
-        finally:
-            with self._news:
-                self._sent = False
-                self._news.notify_all()
-
-    def _follow(self) -> None:
-        """Call with the turn held."""
-        with self._news:
-            missed = list(self._missed)[:MOST_MISSED]
-            self._missed = dict.fromkeys(list(self._missed)[MOST_MISSED:])
-            self._began = time.monotonic()
-        try:
-            self._mirror.follow(afresh=self._doubted, missed=missed)
-            if self._doubted:
-                self._doubted, self._cured = False, time.monotonic()
-            self._failed, self._pause, self.listed = None, LOOK_EVERY, self._began
-        except StoreError as error:
-            self._failed = error
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            raise
-        finally:
-            with self._news:
-                self._ended, self._rests_until = self._began, time.monotonic() + self._pause
-                self._news.notify_all()
-
-    def doubt(self) -> None:
-        """Have the next look make the mirror anew; not again and again, for the remote itself may be broken."""
-        if time.monotonic() - self._cured > CURE_EVERY:
-            self._doubted = True
-
-
 class Mirrors:
     """Every repository that lies elsewhere, its copy below `root`. One instance for each URL.
 
@@ -352,6 +249,16 @@ class Mirrors:
                 self._known[url] = self._new(Address.parse(url))
             return self._known[url]
 
+    def sweep(self, urls: Collection[str]) -> None:
+        """Remove the copies that have not been looked at for a day, but for those of `urls` and those in use."""
+        kept = {_digest(url) for url in (*urls, *self._known)}
+        for path in self._root.glob("*.git"):
+            lock = path.with_suffix(".lock")
+            if COPY.match(path.name) and path.stem not in kept and not path.is_symlink():
+                with suppress(OSError, RepositoryBusyError), flocked(lock, 0.0):
+                    if time.time() - lock.stat().st_mtime > UNUSED:
+                        shutil.rmtree(path)
+
     def _new(self, address: Address) -> MirroredRepository:
         self._credentials.permit(address)
         transport = (
@@ -360,6 +267,13 @@ class Mirrors:
             else HttpsTransport(address, self._credentials, self._pool, self._patience)
         )
         return MirroredRepository(self._root / f"{address.digest}.git", Remote(transport, str(address)))
+
+
+def _digest(url: str) -> str | None:
+    try:
+        return Address.parse(url).digest
+    except RemoteUrlError:
+        return None
 
 
 def _maybe(why: Exception) -> RemoteUnavailableError:
