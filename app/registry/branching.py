@@ -11,6 +11,7 @@ from app.registry.errors import (
     Subject,
 )
 from app.registry.history import History
+from app.registry.manifests import Manifests
 from app.registry.model import Branch, Project
 from app.registry.offload import Offload
 from app.registry.remotes import refusals
@@ -22,16 +23,29 @@ TRIES = 10
 
 
 class Branching:
-    """Writes refs. Every change goes through the synchroniser, so pointers and events follow."""
+    """Writes refs. Every change goes through the synchroniser, so pointers and events follow.
+
+    With `strict`, no branch begins with a manifest that has problems, as none is pushed.
+    """
 
     def __init__(
-        self, git: GitHost, branches: Branches, history: History, sync: Synchroniser, offload: Offload
+        self,
+        git: GitHost,
+        branches: Branches,
+        history: History,
+        sync: Synchroniser,
+        manifests: Manifests,
+        offload: Offload,
+        *,
+        strict: bool,
     ) -> None:
         self._git = git
         self._branches = branches
         self._history = history
         self._sync = sync
+        self._manifests = manifests
         self._offload = offload
+        self._strict = strict
 
     async def create(self, project: Project, name: str, revision: str) -> Branch:
         """A branch at a revision. Raises InvalidInputError, NotFoundError, AlreadyExistsError, ContentionError."""
@@ -41,6 +55,8 @@ class Branching:
         begun = await self._history.at(project, revision)
         if begun is None:
             raise NotFoundError(Subject.COMMIT, revision)
+        if self._strict:
+            await self._offload(self._check, project, begun.oid)
         await self._offload.abroad(self._create, project, name, begun.oid)
         await self._sync.sync(project)
         created = await self._branches.get(project, name)
@@ -59,6 +75,13 @@ class Branching:
     def _fetch(self, project: Project) -> None:
         with refusals():
             self._git.repository(project.name).fetch()
+
+    def _check(self, project: Project, oid: str) -> None:
+        """Raises InvalidInputError for a commit whose manifest has problems."""
+        problems = self._manifests.problems(self._git.repository(project.name), project.manifest_path, oid)
+        if problems:
+            message = f"The manifest there has problems, so no branch may begin with it: {problems[0].message}"
+            raise InvalidInputError.of("from", message)
 
     def _create(self, project: Project, name: str, oid: str) -> None:
         repository = self._git.repository(project.name)

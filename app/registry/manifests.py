@@ -217,6 +217,13 @@ class Manifests:
             self.stands(path, known)
         return known
 
+    def problems(self, repository: Repository, path: str, commit: str) -> tuple[Problem, ...]:
+        """Blocking. Why the manifest at a commit cannot be read, or which of its entries are left out."""
+        at = self.at(repository, path, commit)
+        if at.problems or at.blob is None:
+            return at.problems
+        return self.load(repository, at.blob).problems
+
     def _read_at(self, repository: Repository, path: str, commit: str) -> ManifestAt:
         file, problems = self._look(repository, path, commit)
         if problems:

@@ -120,10 +120,7 @@ class Pushes:
         for update in updates:
             if update.new is None or not (branch := _branch(update)):
                 continue
-            at = self._manifests.at(incoming.repository, project.manifest_path, update.new)
-            problems = at.problems
-            if not problems and at.blob:
-                problems = self._manifests.load(incoming.repository, at.blob).problems
+            problems = self._manifests.problems(incoming.repository, project.manifest_path, update.new)
             if problems:
                 lines += [f"{branch} has a manifest with problems:", *_shown(project.manifest_path, problems)]
         return lines

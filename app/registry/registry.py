@@ -57,8 +57,8 @@ class Stores:
 class Registry:
     """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes.
 
-    What lies elsewhere is looked at every `remote_seconds`, more or less. With `strict_pushes`, no push may leave a
-    manifest with problems.
+    What lies elsewhere is looked at every `remote_seconds`, more or less. With `strict_pushes`, no push and no new
+    branch may bring a manifest with problems.
     """
 
     def __init__(
@@ -92,7 +92,9 @@ class Registry:
         self.sync = Synchroniser(git, cache, self.manifests, self.branches, self.telling, self._schedule, offload)
         self.lineages = Lineages(git, cache, self.manifests, offload)
         self.history = History(git, self.branches, self.manifests, self.lineages, offload)
-        self.branching = Branching(git, self.branches, self.history, self.sync, offload)
+        self.branching = Branching(
+            git, self.branches, self.history, self.sync, self.manifests, offload, strict=strict_pushes
+        )
         self.lanes = Lanes(git, self.manifests, self.sync, self.telling, offload)
         service = stores.service
         self.pushes = (

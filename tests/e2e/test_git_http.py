@@ -213,6 +213,24 @@ def test_in_strict_mode_a_manifest_with_problems_is_declined_and_nothing_is_chan
     assert work.names() == ["one", "two"]
 
 
+@pytest.mark.parametrize("text", [BROKEN, ENTRY_BROKEN])
+def test_a_strict_server_begins_no_branch_at_what_a_tag_brought(
+    strict_server: Server, tmp_path: Path, text: bytes
+) -> None:
+    work = new_project(strict_server)
+    tree = clone(work, tmp_path / "tree")
+    good = commit(tree, GOOD)
+    bad = commit(tree, text)
+    assert push(tree, f"{good}:refs/tags/good", f"{bad}:refs/tags/bad").returncode == 0
+    for revision in ("bad", bad):
+        refused = work.mutate("createBranch", project=work.name, name="dev", **{"from": revision})
+        assert refused["__typename"] == "InvalidInputError"
+        assert refused["issues"][0]["path"] == ["from"]
+    assert "refs/heads/dev" not in refs(work)
+    made = work.mutate("createBranch", project=work.name, name="dev", **{"from": "good"})
+    assert made["__typename"] == "CreateBranchSuccess"
+
+
 def test_a_project_that_lies_elsewhere_says_where(shared_server: Server, tmp_path: Path) -> None:
     git("init", "--quiet", "--bare", "--initial-branch=main", tmp_path / "far.git")
     far = GitHttp(tmp_path)
