@@ -1,7 +1,8 @@
-"""Peers that stop reading: what a server does so that they cost no more than what its system buffers for them.
+"""What a server's peers get to feel: answers that come in one piece, and no patience with those that stop reading.
 
 uvicorn holds at most 64 KiB for a peer, then makes whoever sends wait, and waits itself until the peer has taken all
-before it closes. These protocols tell the application how to hang up at once.
+before it closes. These protocols tell the application how to hang up at once, so that such a peer costs no more than
+what the system buffers for it.
 """
 
 import asyncio
@@ -20,12 +21,54 @@ HANG_UP = "ml_registry.hang_up"
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose scope says how to hang up."""
+    """HTTP whose scope says how to hang up, and whose answers go out with their heads."""
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = {HANG_UP: self.transport.abort}  # type: ignore[dict-item]  # no dict
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there: if it is no socket's, an answer begins."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = _Joined(self.transport, self.loop)  # type: ignore[assignment]  # all it is asked for
+
+
+class _Joined:
+    """Where one answer is written to. Its head waits for what follows in the same turn of the loop.
+
+    To write is a call to the system, and for a short answer the dearest part of it: one will do.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write, the first time together with the second, or at the end of the turn."""
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+
+    def close(self) -> None:
+        """Close once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head and not self._transport.is_closing():
+            self._transport.write(self._head)
+        self._head = b""
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
