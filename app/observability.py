@@ -27,6 +27,7 @@ log = logging.getLogger("ml_registry.requests")
 
 def configure_logging(level: int = logging.INFO) -> None:
     """Plain lines on standard error."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it runs is said by the greeting
 
