@@ -19,7 +19,7 @@ run: setup
 	@$(BIN)/ml-registry serve
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: setup
 	$(BIN)/python -m pytest -m "not slow"
