@@ -22,7 +22,7 @@ test: setup
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 check: setup
 	$(BIN)/ruff format --check .
