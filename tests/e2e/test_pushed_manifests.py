@@ -180,6 +180,7 @@ def test_a_project_whose_repository_cannot_be_read_holds_up_no_other(shared_serv
             lambda: (sync := shared_server.ask(asked, p=work.name)["project"]["sync"])["state"] == "FAILING" and sync
         )
         assert found["lastError"]
+        assert str(shared_server.data_dir) not in found["lastError"]
         refused = shared_server.post(
             document("commitArtifacts"), input={"project": work.name, "changes": [{"delete": "a"}]}
         )

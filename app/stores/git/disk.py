@@ -148,7 +148,9 @@ class DiskObjects:
                 return read()
             self.packs.forget()
             time.sleep(attempt * PATIENCE)
-        raise RepositoryCorruptError(f"The packs of {self.path} keep disappearing. Is another process removing them?")
+        raise RepositoryCorruptError(
+            "The packs of this repository keep disappearing. Is another process removing them?"
+        )
 
     def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]]) -> None:
         """Store objects by kind, id and content, each by itself and in this order, durable on return."""

@@ -192,7 +192,7 @@ class DiskRepository:
         if objects.is_exhausted(error):
             return objects.exhausted()
         return RepositoryCorruptError(
-            f"{self._path} cannot be read ({error}). Run `git fsck`, or restore it from a clone."
+            f"{self._path.name} cannot be read ({error.strerror or error}). Run `git fsck`, or restore it from a clone."
         )
 
 
@@ -208,7 +208,8 @@ class Nursery:
         try:
             with self._turn(PATIENCE):
                 if (twin := self._twin(path)) is not None:
-                    raise RepositoryExistsError(f"There is a repository at {twin} already; choose another name.")
+                    there = twin.relative_to(self._root)
+                    raise RepositoryExistsError(f"There is a repository {there} already; choose another name.")
                 draft = self._home / secrets.token_hex(8)
                 lay_out(draft, default_branch)
                 DiskRepository(draft).write_commits(default_branch, None, [first])
@@ -320,5 +321,5 @@ def _sync_all(path: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"{path} cannot be written: {error.strerror or error}. Nothing was changed; free the disk or its rights."
+        f"{path.name} cannot be written: {error.strerror or error}. Nothing was changed; free the disk or its rights."
     )

@@ -12,6 +12,7 @@ that its writer is dead and, by the inode, which lock was its own. No clock is a
 
 import contextlib
 import fcntl
+import logging
 import os
 import random
 import secrets
@@ -28,6 +29,7 @@ WATCH = 0.25  # seconds it has to stay untouched before our eyes
 NAP = 0.002  # seconds; multiplied by chance up to tenfold
 HOME = "registry"
 TURN = "lock"
+log = logging.getLogger("ml_registry.git")
 
 
 class RefLock:
@@ -109,7 +111,7 @@ def flocked(path: Path, deadline: float) -> Iterator[None]:
     try:
         while not _flock(descriptor):
             if time.monotonic() > deadline:
-                raise RepositoryBusyError(f"Another process holds {path.name!r} of {path.parent}; try again.")
+                raise RepositoryBusyError(f"Another process holds {path.name!r} of {path.parent.name}; try again.")
             nap()
         try:
             yield
@@ -137,7 +139,8 @@ def take(draft: Path, lock: Path) -> None:
                 lock.unlink()
                 continue
         if time.monotonic() > deadline:
-            raise RepositoryBusyError(f"Another process holds {lock}; try again. If none runs, remove that file.")
+            log.warning("another process holds %s; if none runs, remove that file", lock)
+            raise RepositoryBusyError(f"Another process holds {lock.name!r}; try again. If it lasts, ask the operator.")
         nap()
 
 

@@ -96,7 +96,9 @@ class Mirror:
             log.warning("the mirror %s did not take a push and follows later: %s", self.path, error)
 
     def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(f"The mirror {self.path} cannot be written: {error.strerror or error}. Free the disk.")
+        log.warning("the mirror %s cannot be written: %s", self.path, error)
+        why = error.strerror or error
+        return StoreError(f"The copy of this repository that is here cannot be written: {why}. Free the disk.")
 
     def _update(self) -> None:
         try:

@@ -63,7 +63,7 @@ class DiskRefs:
         text = self._head()
         if not text.startswith(SYMBOLIC + HEADS):
             raise RepositoryCorruptError(
-                f"HEAD of {self._path} names no branch. Run `git symbolic-ref HEAD refs/heads/<branch>` there."
+                f"HEAD of {self._path.name} names no branch. Run `git symbolic-ref HEAD refs/heads/<branch>` there."
             )
         return text.removeprefix(SYMBOLIC + HEADS)
 
@@ -79,8 +79,10 @@ class DiskRefs:
                 return ref
             ref = text.removeprefix(SYMBOLIC).strip()
             if not is_ref(ref):
-                raise RepositoryCorruptError(f"A ref of {self._path} leads to {ref!r}, which is no ref. Delete it.")
-        raise RepositoryCorruptError(f"Ref {ref!r} of {self._path} leads to itself. Delete it.")
+                raise RepositoryCorruptError(
+                    f"A ref of {self._path.name} leads to {ref!r}, which is no ref. Delete it."
+                )
+        raise RepositoryCorruptError(f"Ref {ref!r} of {self._path.name} leads to itself. Delete it.")
 
     def names(self, prefix: str) -> list[str]:
         """Every ref below `prefix` whose name is UTF-8, sorted."""
@@ -193,7 +195,7 @@ class DiskRefs:
             self._head()
         elif not VALUE.match(value):
             raise RepositoryCorruptError(
-                f"{ref!r} of {self._path} holds no commit id. Run `git update-ref {ref} <commit>` there."
+                f"{ref!r} of {self._path.name} holds no commit id. Run `git update-ref {ref} <commit>` there."
             )
         return value
 

@@ -1,6 +1,7 @@
 """The road to a repository over SSH: the `ssh` program, which asks nobody anything and trusts known hosts only."""
 
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ DENIED = re.compile(r"permission denied|access denied|not authori[sz]ed", re.IGN
 NO_REPOSITORY = re.compile(
     r"not appear to be a git repository|repository .*not (be )?found|could not be found", re.IGNORECASE
 )
+FILE = re.compile(r"(?<![^\s'\"(])/[^\s'\",:)]+")  # of this server too, which is nobody's business
+log = logging.getLogger("ml_registry.git")
 
 
 class SshTransport:
@@ -89,7 +92,8 @@ class SshTransport:
             process.wait(LAST_WORDS)
         complaints.seek(0)
         said = complaints.read(MOST_WORDS).decode("utf-8", "replace")
-        words = "".join(letter if letter.isprintable() else "\n" for letter in said).strip()
+        log.info("ssh to %s ended: %r", self._address, said)
+        words = FILE.sub("…", "".join(letter if letter.isprintable() else "\n" for letter in said).strip())
         host, last = self._address.host, words.rpartition("\n")[2]
         if DENIED.search(words):
             return RemoteRefusedError(f"{host} does not let us in ({last}). Look at the key it should know.", words)
