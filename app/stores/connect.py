@@ -136,10 +136,15 @@ def _catalogue_at(mirrors: Mirrors, url: str, first: NewCommit) -> Repository:
 
 
 def _named(redis_url: str) -> RedisCache:
+    """Raises StoreError, which repeats nothing of the URL: what is wrong in it may be a part of its password."""
     try:
         return RedisCache(redis_url)
-    except ValueError as error:
-        raise StoreError(f"REGISTRY_REDIS_URL cannot be used: {error}.") from error
+    except ValueError:
+        message = (
+            "REGISTRY_REDIS_URL cannot be used. Write redis://:password@host:6379/0, rediss://… or unix://…, and in "
+            "the password %2F for a slash, %3F for a question mark, %23 for a #, %40 for an @."
+        )
+        raise StoreError(message) from None
 
 
 def look_into(places: Places) -> tuple[GitHost, Repository, Cache]:

@@ -183,7 +183,7 @@ def test_an_address_names_a_queue_by_its_name_or_by_its_url(text: str, address: 
         ("sqs://", "names end in .fifo"),
         ("amqp://events.fifo", "begins with sqs://"),
         ("events.fifo", "begins with sqs://"),
-        ("sqs://events.fifo?regoin=x", "no option regoin; it has endpoint and region"),
+        ("sqs://events.fifo?regoin=x", "Its options are endpoint and region"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_in_words(text: str, words: str) -> None:

@@ -104,7 +104,7 @@ def test_a_queue_that_never_answers_does_not_keep_the_server_from_ending(tmp_pat
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqs://events", "REGISTRY_QUEUE_URL cannot be used: 'events' is no FIFO queue"),
+        ("sqs://events", "REGISTRY_QUEUE_URL cannot be used: It names no FIFO queue"),
         ("amqp://events.fifo", "REGISTRY_QUEUE_URL cannot be used: It begins with sqs://"),
     ],
 )

@@ -313,6 +313,27 @@ def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, environment: dic
     assert len(heard.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REGISTRY_REDIS_URL", "redis://:hunter2/abc@127.0.0.1:6379/0"),
+        ("REGISTRY_REDIS_URL", "redis://:[hunter2@127.0.0.1:6379/0"),
+        ("REGISTRY_QUEUE_URL", "sqs://key:hunter2@events?region=x"),
+        ("REGISTRY_QUEUE_URL", "sqs://key:[hunter2@events.fifo"),
+        ("REGISTRY_QUEUE_URL", "sqs://events.fifo?hunter2"),
+        ("REGISTRY_OBJECTS_URL", "s3://key:hun[ter2@bytes"),
+        ("REGISTRY_OBJECTS_URL", "s3://bytes?hunter2"),
+        ("REGISTRY_OBJECTS_URL", "s3://bytes?endpoint=http://key:[hunter2@127.0.0.1"),
+        ("REGISTRY_CATALOG_URL", "https://ada:hunter2/abc@git.example.org/catalog.git"),
+    ],
+)
+def test_a_secret_in_an_address_that_cannot_be_used_is_not_repeated(tmp_path: Path, name: str, url: str) -> None:
+    status, heard = said(tmp_path / "var", REGISTRY_SECRET="s" * 32, **{name: url})
+    assert status == USAGE
+    assert f"{name} cannot be used" in heard
+    assert "hun" not in heard
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "nothing.invalid"])  # noqa: S104 (that these are refused is the point)
 def test_an_address_that_others_can_reach_is_refused_with_the_way_out(tmp_path: Path, host: str) -> None:
     status, words = said(tmp_path / "var", "--host", host)

@@ -33,14 +33,20 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """`sqs://name.fifo?region=…&endpoint=…`, or a queue's own `https://` URL. Raises ValueError in words."""
-        parts = urlsplit(text)
+        """`sqs://name.fifo?region=…&endpoint=…`, or a queue's own `https://` URL.
+
+        Raises ValueError, in words that repeat nothing of it: somebody may have put a secret in.
+        """
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise ValueError("It is no URL") from None
         name = parts.netloc if parts.scheme == "sqs" else parts.path.rpartition("/")[2]
         options = _options(parts)
         if parts.scheme not in {"sqs", "https"}:
             raise ValueError("It begins with sqs:// or https://")
         if not NAME.match(name):
-            raise ValueError(f"{name!r} is no FIFO queue, and order is lost in any other: their names end in .fifo")
+            raise ValueError("It names no FIFO queue, and order is lost in any other: their names end in .fifo")
         if parts.scheme == "sqs":
             return cls(name, None, options.get("region"), options.get("endpoint"))
         host = HOST.match(parts.netloc)
@@ -51,8 +57,8 @@ class Address:
 def _options(parts: SplitResult) -> dict[str, str]:
     options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     known = {"region", "endpoint"} if parts.scheme == "sqs" else {"region"}
-    if unknown := ", ".join(sorted(options.keys() - known)):
-        raise ValueError(f"It has no option {unknown}; it has {' and '.join(sorted(known))}")
+    if options.keys() - known:
+        raise ValueError(f"Its options are {' and '.join(sorted(known))}, and no others")
     return options
 
 

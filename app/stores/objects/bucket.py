@@ -37,20 +37,25 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """`s3://bucket/prefix?region=…&endpoint=…&path_style=…`. Raises ValueError in words.
+        """`s3://bucket/prefix?region=…&endpoint=…&path_style=…`.
 
+        Raises ValueError, in words that repeat nothing of it: somebody may have put a secret in.
         An endpoint that is named has the bucket in its path, as most but Amazon's do, unless `path_style` is false.
         """
-        parts = urlsplit(text)
-        options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        try:
+            parts = urlsplit(text)
+            options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+            endpoint = options.get("endpoint")
+            kind = urlsplit(endpoint or "").scheme
+        except ValueError:
+            raise ValueError("it is no URL, or its endpoint is none") from None
         if parts.scheme != "s3" or not parts.netloc:
             raise ValueError("it begins with s3:// and the bucket's name")
         if "@" in parts.netloc:
             raise ValueError("credentials have no place in it; they are found the AWS way")
-        if unknown := ", ".join(sorted(options.keys() - OPTIONS)):
-            raise ValueError(f"it has no option {unknown}; it has {', '.join(sorted(OPTIONS))}")
-        endpoint = options.get("endpoint")
-        if endpoint is not None and urlsplit(endpoint).scheme not in {"http", "https"}:
+        if options.keys() - OPTIONS:
+            raise ValueError(f"its options are {', '.join(sorted(OPTIONS))}, and no others")
+        if endpoint is not None and kind not in {"http", "https"}:
             raise ValueError("an endpoint begins with http:// or https://")
         path_style = options.get("path_style", "true" if endpoint else "false")
         if path_style not in {"true", "false"}:
