@@ -24,7 +24,7 @@ from app.registry.model import Project
 from app.registry.pushes import Pushes
 from app.registry.registry import Registry
 from app.stores.errors import RepositoryNotFoundError, ServiceBusyError
-from app.stores.ports import GitService
+from app.stores.serving import GitService
 
 ADDRESS = re.compile(r"(?P<project>.+?)(?:\.git)?/(?P<what>info/refs|git-upload-pack|git-receive-pack)\Z")
 PROTOCOL = re.compile(r"[a-z0-9=:.-]{1,100}\Z")

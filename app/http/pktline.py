@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.http.errors import Code, Refusal
-from app.stores.ports import RefUpdate
+from app.stores.serving import RefUpdate
 
 FLUSH = b"0000"
 MOST = 65520

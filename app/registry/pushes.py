@@ -26,7 +26,7 @@ from app.stores.errors import (
     RepositoryBusyError,
     StoreError,
 )
-from app.stores.ports import GitService, Incoming, RefUpdate
+from app.stores.serving import GitService, Incoming, RefUpdate
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"

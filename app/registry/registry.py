@@ -30,7 +30,8 @@ from app.registry.tickets import Tickets
 from app.registry.transfers import Transfers
 from app.registry.uploads import Uploads
 from app.stores.errors import StoreError
-from app.stores.ports import Cache, GitHost, GitService, ObjectStore, Queue, Repository
+from app.stores.ports import Cache, GitHost, ObjectStore, Queue, Repository
+from app.stores.serving import GitService
 
 LOOKING = 4
 LOOKING_ABROAD = 24

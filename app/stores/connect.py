@@ -20,8 +20,9 @@ from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.git.mirrored import Mirrors
 from app.stores.git.serving import StockService
 from app.stores.objects.local import LocalObjects
-from app.stores.ports import Cache, GitHost, GitService, NewCommit, ObjectStore, Queue, Repository, Signature
+from app.stores.ports import Cache, GitHost, NewCommit, ObjectStore, Queue, Repository, Signature
 from app.stores.secret import shared_secret, signing_secret
+from app.stores.serving import GitService
 
 STARTING_SECONDS = 5.0
 """For which a server that is going to share the directory may still be alone in it."""

@@ -22,7 +22,7 @@ from app.stores.git.disk import DiskObjects
 from app.stores.git.hosted import DiskRepository
 from app.stores.git.objects import Found
 from app.stores.git.stock import plain_environment
-from app.stores.ports import RefUpdate
+from app.stores.serving import RefUpdate
 
 PREFIX = "tmp_objdir-push-"
 FEW_OBJECTS = 100  # are kept each by itself when they are also small: a pack a push would slow down every reader

@@ -17,7 +17,7 @@ from app.stores.errors import RepositoryNotFoundError, ServiceBusyError
 from app.stores.git.hosted import DiskRepository
 from app.stores.git.quarantine import Quarantine, quarantined
 from app.stores.git.stock import plain_environment
-from app.stores.ports import RefUpdate
+from app.stores.serving import RefUpdate
 
 FETCHES = 4  # at a time
 LOOKS = 8  # at what there is to fetch, which takes milliseconds
