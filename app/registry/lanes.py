@@ -24,6 +24,7 @@ WAITING = 256
 TOGETHER = 64
 IDLE_LANES = 32  # each may keep a whole manifest in memory
 FINISH_SECONDS = 1.5
+GATHERING_SECONDS = 0.005
 LONGEST_YIELD = 0.5
 """Seconds left to other servers after a turn, while they write to the same branch."""
 log = logging.getLogger("ml_registry.lanes")
@@ -101,11 +102,14 @@ class Lanes:
         while lane.waiting:
             began = time.monotonic()
             async with lane.turn:  # which is given in the order of asking
-                await self._write(lane)
+                together = await self._write(lane)
+            if together > 1:
+                await _gather(lane, together, time.monotonic() + min(time.monotonic() - began, LONGEST_YIELD))
             if lane.writer.disputed:  # whoever writes elsewhere must win, too: as long again is theirs
                 await asyncio.sleep(min(time.monotonic() - began, LONGEST_YIELD))
 
-    async def _write(self, lane: _Lane) -> None:
+    async def _write(self, lane: _Lane) -> int:
+        """One turn; answers how many went together where that is worth waiting for, because a push costs the same."""
         taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
         try:
             turn = await self._turn(lane.writer, taken[0][0], [proposal for _, proposal, _ in taken])
@@ -114,7 +118,7 @@ class Lanes:
             for _, _, answer in taken:
                 if not answer.done():
                     answer.set_exception(error)
-            return
+            return 0
         for waiter, outcome in reversed(list(zip(taken, turn.outcomes, strict=True))):
             if outcome is None:
                 lane.waiting.appendleft(waiter)
@@ -124,6 +128,7 @@ class Lanes:
             branch = turn.branch
             move = Moved(branch.project.name, branch.name, turn.previous, branch.head)
             self._telling.tell_soon(move, elsewhere=branch.project.remote_url is not None)
+        return len(taken) if turn.branch.project.remote_url else 0
 
     async def _turn(self, writer: BranchWriter, branch: Branch, proposals: Sequence[Proposal]) -> Turn:
         offload = self._offload.abroad if branch.project.remote_url else self._offload
@@ -134,6 +139,12 @@ class Lanes:
             return
         with _logged(turn.branch, "served"):
             await self._sync.wrote(turn.previous, turn.branch)
+
+
+async def _gather(lane: _Lane, count: int, deadline: float) -> None:
+    """Those who were answered together come back together: wait for them, or each second turn is nearly empty."""
+    while len(lane.waiting) < count and time.monotonic() < deadline:  # noqa: ASYNC110 (of many arrivals the last counts)
+        await asyncio.sleep(GATHERING_SECONDS)
 
 
 @contextmanager
