@@ -77,7 +77,7 @@ def test_an_address_is_read(text: str, address: Address) -> None:
         ("https://bytes", "s3://"),
         ("s3:///prefix", "bucket"),
         ("s3://key:secret@bytes", "AWS way"),
-        ("s3://bytes?acl=public", "acl"),
+        ("s3://bytes?acl=public", "endpoint, path_style, region"),
         ("s3://bytes?endpoint=minio:9000", "http://"),
         ("s3://bytes?path_style=yes", "path_style"),
     ],

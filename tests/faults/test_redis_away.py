@@ -127,7 +127,7 @@ def healed(shared: Redis, work: Work) -> None:
     def as_git_is() -> bool:
         try:
             return cached_heads(shared, work.name) == expected_heads(work)
-        except (redis.RedisError, ValueError):
+        except (redis.RedisError, ValueError, LookupError):
             return False
 
     eventually(as_git_is, HEALED)
