@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
+from app.registry.background import Background
 from app.registry.catalogue import Catalogue
 from app.registry.errors import CursorExpiredError
 from app.registry.events import Move, derive
@@ -77,7 +78,7 @@ class Telling:
         self._soon: asyncio.Task[None] | None = None
         self._begun = False
         self._said = ""
-        self._tellings: set[asyncio.Task[set[str]]] = set()
+        self._background = Background()
         self._followers = 0
 
     @property
@@ -117,12 +118,7 @@ class Telling:
 
     async def tell_in_time(self, *projects: str) -> None:
         """The same for callers who wait for what is served: they wait for what is told no longer than a moment."""
-        telling = asyncio.create_task(self.tell(*projects))
-        self._tellings.add(telling)
-        telling.add_done_callback(self._tellings.discard)
-        await asyncio.wait([telling], timeout=IN_TIME_SECONDS)
-        if telling.done():
-            telling.result()
+        await self._background.wait(self.tell(*projects), IN_TIME_SECONDS)
 
     def _say(self, error: StoreError) -> None:
         """What goes wrong goes wrong every second: it is said when it is new."""
@@ -171,7 +167,7 @@ class Telling:
             self._moved.add(move.project)
         self._own.append(move)
         if self._soon is None or self._soon.done():
-            self._soon = asyncio.create_task(self._tell_what_moved())
+            self._soon = self._background.begin(self._tell_what_moved())
 
     async def _tell_what_moved(self) -> None:
         while self._moved or self._own:
@@ -182,8 +178,7 @@ class Telling:
 
     async def finish(self) -> None:
         """Wait until everything is told, for a server that stops, but not for a catalogue that does not answer."""
-        if tasks := [*([self._soon] if self._soon else []), *self._tellings]:
-            await asyncio.wait(tasks, timeout=FINISH_SECONDS)
+        await self._background.finish(FINISH_SECONDS)
 
     async def follow(self, after: Place | None, wanted: Callable[[Event], bool]) -> AsyncGenerator[Told, None]:
         """Events from now on, or from just after a place.
