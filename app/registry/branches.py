@@ -197,4 +197,13 @@ class Branches:
             old = known.at.get(name) if known else None
             unmoved = old is not None and old.commit == oid
             at[name] = old if old and unmoved else self._manifests.at(repository, project.manifest_path, oid)
-        return Look(Heads(project.manifest_path, refs.default, at), f"{project.manifest_path} {refs.fingerprint}")
+        return Look(Heads(project.manifest_path, refs.default, at), _fingerprint(project, refs.fingerprint))
+
+    def fingerprint(self, project: Project) -> str:
+        """Blocking. That of a look now, without looking at the branches."""
+        return _fingerprint(project, self._git.repository(project.name).fingerprint())
+
+
+def _fingerprint(project: Project, of_refs: str) -> str:
+    """What differs whenever the refs, or where the manifest lies, may have changed."""
+    return f"{project.manifest_path} {of_refs}"

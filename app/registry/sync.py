@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from app.registry.background import Background
 from app.registry.branches import Branches, Heads, Look, pointers_of
 from app.registry.manifests import Manifests
 from app.registry.model import Branch, Project, SyncState, SyncStatus
@@ -68,6 +69,7 @@ class Synchroniser:
         self._fingerprints: dict[str, str] = {}
         self._shared: dict[str, frozenset[str]] = {}
         self._status: dict[str, SyncStatus] = {}
+        self._background = Background()
         self._cached = True
         self._begun = 0
 
@@ -109,14 +111,10 @@ class Synchroniser:
         found: list[str | None] = []
         for project in projects:
             try:
-                found.append(self._fingerprint(project))
+                found.append(self._branches.fingerprint(project))
             except StoreError:
                 found.append(None)
         return found
-
-    def _fingerprint(self, project: Project) -> str:
-        """What differs whenever the refs, or where the manifest lies, may have changed. Raises StoreError."""
-        return f"{project.manifest_path} {self._git.repository(project.name).fingerprint()}"
 
     async def sync(self, project: Project) -> None:
         """Bring one project up to date. Raises StoreError when its repository cannot be read; its status says so."""
@@ -235,9 +233,9 @@ class Synchroniser:
         if await self._advance(previous, branch):
             self._schedule.soon(project)
             return
-        looking = asyncio.ensure_future(self._follow([project]))
-        await asyncio.wait([looking], timeout=CATCH_UP_SECONDS)
-        failed = looking.result() if looking.done() else {project.name: RemoteUnavailableError("nobody answers")}
+        failed = await self._background.wait(self._follow([project]), CATCH_UP_SECONDS)
+        if failed is None:
+            failed = {project.name: RemoteUnavailableError("nobody answers")}
         for error in failed.values():
             self._branches.missed.add(project.name)  # Git has it, here too
             self._schedule.soon(project)
