@@ -60,11 +60,11 @@ class DiskRepository:
     def refs(self) -> Refs:
         """See Repository.refs."""
         with self._reading():
-            default, look = self._refs.default(), self._refs.look()
+            look = self._refs.look()
             heads = {name.removeprefix(HEADS): oid for name, oid in look.values.items() if name.startswith(HEADS)}
             tags = {name: self._peel(name, look) for name in look.values if name.startswith(TAGS)}
             return Refs(
-                default=default,
+                default=self._refs.default(look),
                 heads=heads,
                 tags={name.removeprefix(TAGS): oid for name, oid in tags.items() if oid is not None},
                 fingerprint=look.fingerprint,
@@ -73,9 +73,8 @@ class DiskRepository:
     def named_refs(self) -> tuple[str, Mapping[str, str]]:
         """See GitService.refs."""
         with self._reading():
-            names = [*self._refs.names(HEADS), *self._refs.names(TAGS)]
-            values = {name: self._refs.read(name) for name in names}
-            return self._refs.default(), {name: oid for name, oid in values.items() if oid is not None}
+            look = self._refs.look()
+            return self._refs.default(look), look.values
 
     def head(self, branch: str) -> str | None:
         """See Repository.head."""

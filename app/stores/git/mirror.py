@@ -27,7 +27,7 @@ from app.stores.git.disk import DiskObjects
 from app.stores.git.hosted import lay_out
 from app.stores.git.incoming import receive
 from app.stores.git.locks import Turns, flocked, write_durably
-from app.stores.git.refs import HEADS, SYMBOLIC, TAGS, DiskRefs
+from app.stores.git.refs import HEADS, SYMBOLIC, DiskRefs
 from app.stores.git.remote import Listing, Reading, Remote
 
 PATIENCE = 600.0  # seconds for another process to bring a whole repository here
@@ -102,8 +102,8 @@ class Mirror:
 
     def _update(self) -> None:
         try:
-            known = self._known()
-            default = self._refs.default()
+            look = self._refs.look()
+            known, default = look.values, self._refs.default(look)
             with self._remote.reading() as reading:
                 listed = reading.listing()
                 moved = {ref: oid for ref, oid in listed.refs.items() if known.get(ref) != oid}
@@ -128,7 +128,7 @@ class Mirror:
         for oid in missed:
             if self.objects.find(oid) is None:
                 with suppress(StoreError), self._remote.reading() as reading, suppress(GitProtocolError):
-                    _take(reading, self.objects, [oid], _haves(self._known(), {}))
+                    _take(reading, self.objects, [oid], _haves(self._refs.look().values, {}))
 
     def _is_crowded(self) -> bool:
         """Whether there is much in it that belongs together or to nothing; counted once in a while."""
@@ -176,11 +176,6 @@ class Mirror:
         finally:
             for left in (draft, old):
                 shutil.rmtree(left, ignore_errors=True)
-
-    def _known(self) -> Mapping[str, str]:
-        """Every branch and tag here, by whole name."""
-        found = {ref: self._refs.read(ref) for prefix in (HEADS, TAGS) for ref in self._refs.names(prefix)}
-        return {ref: oid for ref, oid in found.items() if oid is not None}
 
     def _move(self, ref: str, old: str | None, new: str | None) -> None:
         """Move one ref in a turn of its own, so that a push need not wait for very many."""

@@ -43,8 +43,12 @@ NOTHING_PACKED = Packed((), {}, {})
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Branches and tags at one moment: ids by name, in the order of the names; what was packed; the fingerprint."""
+    """Branches and tags at one moment: ids by name, in the order of the names; what was packed; the fingerprint.
 
+    `head` is what HEAD says.
+    """
+
+    head: str
     values: Mapping[str, str]
     packed: Packed
     fingerprint: str
@@ -58,14 +62,13 @@ class DiskRefs:
         self._turns = turns
         self._packed = NOTHING_PACKED
 
-    def default(self) -> str:
-        """The branch HEAD names. Raises RepositoryCorruptError when it names none."""
-        text = self._head()
-        if not text.startswith(SYMBOLIC + HEADS):
+    def default(self, look: Look) -> str:
+        """The branch HEAD named at a look. Raises RepositoryCorruptError when it named none."""
+        if not look.head.startswith(SYMBOLIC + HEADS):
             raise RepositoryCorruptError(
                 f"HEAD of {self._path.name} names no branch. Run `git symbolic-ref HEAD refs/heads/<branch>` there."
             )
-        return text.removeprefix(SYMBOLIC + HEADS)
+        return look.head.removeprefix(SYMBOLIC + HEADS)
 
     def read(self, ref: str) -> str | None:
         """The id a ref holds or leads to. Raises RepositoryCorruptError."""
@@ -103,28 +106,29 @@ class DiskRefs:
 
     def look(self) -> Look:
         """Every branch and tag, of one look. Raises RepositoryCorruptError."""
-        texts, packed, fingerprint = self._scan()
+        head, texts, packed, fingerprint = self._scan()
         values = {name: value for name, value in packed.values.items() if name.startswith((HEADS, TAGS))}
         for name, text in texts:
             value = text if text and VALUE.match(text) else self.read(name)
             if value is not None:
                 values[name] = value
-        return Look(dict(sorted(values.items())), packed, fingerprint)
+        return Look(head, dict(sorted(values.items())), packed, fingerprint)
 
     def fingerprint(self) -> str:
         """A digest of HEAD, of every ref file's name and content, and of which `packed-refs` is there.
 
         Contents, because two moves within one tick of the clock can leave time, size and even inode as they were.
         """
-        return self._scan()[2]
+        *_, fingerprint = self._scan()
+        return fingerprint
 
-    def _scan(self) -> tuple[list[tuple[str, str | None]], Packed, str]:
+    def _scan(self) -> tuple[str, list[tuple[str, str | None]], Packed, str]:
         head = self._head()
         # The files first: `git pack-refs` writes packed-refs before it removes them, so one of the two has a ref.
         texts = sorted((name, _read(path)) for prefix in (HEADS, TAGS) for name, path in self._files(prefix))
         packed = self.packed()
         seen = repr((head, packed.key, texts)).encode()
-        return texts, packed, hashlib.blake2b(seen, digest_size=16).hexdigest()
+        return head, texts, packed, hashlib.blake2b(seen, digest_size=16).hexdigest()
 
     def check(self, ref: str, expected: str | None) -> None:
         """Raises RefMovedError when the ref is elsewhere, RefConflictError when it cannot be made."""

@@ -21,7 +21,6 @@ from app.stores.git.transport import Patience, Reader, Service, UnreachableError
 PORTION = 1 << 16  # bytes read at once
 MOST_WORDS = 4096  # bytes of what ssh complains
 LAST_WORDS = 2.0  # seconds for ssh to say why it ended
-SSH_FAILED = 255
 DENIED = re.compile(r"permission denied|access denied|not authori[sz]ed", re.IGNORECASE)
 NO_REPOSITORY = re.compile(
     r"not appear to be a git repository|repository .*not (be )?found|could not be found", re.IGNORECASE
