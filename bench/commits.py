@@ -8,14 +8,18 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 from common import Client, Series, arguments, entry_name, fill, ratio, registry, request, show
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+Run: TypeAlias = Callable[[float], list[float]]
+"""Commits for so many seconds: how long each took."""
 MANIFEST = "artifacts.yml"
 MAIN = Ref(b"refs/heads/main")
 WARM_UP = 0.5  # seconds
@@ -142,46 +146,55 @@ def main() -> None:
         bare = Bare(Path(folder) / "bare.git", _git(repositories["alone"], "show", f"main:{MANIFEST}").encode())
         one = Writer(port, "alone", range(asked.entries))
         many = [Writer(port, "crowded", range(at, asked.entries, asked.writers)) for at in range(asked.writers)]
-        series = _measure(asked.rounds, asked.seconds, bare, one, many)
+        with ThreadPoolExecutor(len(many)) as pool:
+            runs: dict[str, Run] = {
+                "dulwich alone, no server": bare.run,
+                "one writer": one.run,
+                f"{len(many)} writers, one branch": lambda seconds: together(pool, many, seconds),
+            }
+            series = measure(runs, asked.rounds, asked.seconds)
         checked = {
             "alone": verify(repositories["alone"], before["alone"], [one]),
             "crowded": verify(repositories["crowded"], before["crowded"], many),
         }
         for each in (bare, one, *many):
             each.close()
-    _report(series, checked, as_json=asked.json)
+    alone, single, crowd = (each.rates for each in series.values())
+    ratios = {
+        "one writer / dulwich alone": {**ratio(single, alone), "wanted": WANTED_ALONE},
+        "together / one writer": {**ratio(crowd, single), "wanted": WANTED_TOGETHER},
+    }
+    report(series, ratios, checked, "in Git", as_json=asked.json)
 
 
-def _measure(rounds: int, seconds: float, bare: Bare, one: Writer, many: list[Writer]) -> dict[str, Series]:
-    with ThreadPoolExecutor(len(many)) as pool:
-        runs = {
-            "dulwich alone, no server": bare.run,
-            "one writer": one.run,
-            f"{len(many)} writers, one branch": lambda seconds: together(pool, many, seconds),
-        }
-        series = {name: Series() for name in runs}
-        for run in runs.values():
-            run(WARM_UP)
-        for _ in range(rounds):
-            for name, run in runs.items():
-                started = time.perf_counter()
-                taken = run(seconds)
-                series[name].add(taken, time.perf_counter() - started)
+def measure(runs: dict[str, Run], rounds: int, seconds: float, warm_up: float = WARM_UP) -> dict[str, Series]:
+    """All of them in turns, so that each round has the same mood of the machine."""
+    series = {name: Series() for name in runs}
+    for run in runs.values():
+        run(warm_up)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            taken = run(seconds)
+            series[name].add(taken, time.perf_counter() - started)
     return series
 
 
-def _report(series: dict[str, Series], checked: dict[str, int], *, as_json: bool) -> None:
-    bare, one, many = series.values()
-    ratios = {
-        "one writer / dulwich alone": {**ratio(one.rates, bare.rates), "wanted": WANTED_ALONE},
-        "together / one writer": {**ratio(many.rates, one.rates), "wanted": WANTED_TOGETHER},
-    }
+def report(
+    series: dict[str, Series],
+    ratios: dict[str, dict[str, float]],
+    checked: dict[str, int],
+    where: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the figures; `where` the acknowledged commits were found."""
     figures = {name: each.summary() for name, each in series.items()}
     if as_json:
         print(json.dumps({"commits": figures, "ratios": ratios, "verified": checked}, indent=2))
         return
     show(figures, ratios, "commits")
-    print(f"\nAll {sum(checked.values())} acknowledged commits are in Git, and git fsck has nothing to say.")
+    print(f"\nAll {sum(checked.values())} acknowledged commits are {where}, and git fsck has nothing to say.")
 
 
 if __name__ == "__main__":

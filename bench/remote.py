@@ -4,7 +4,6 @@ The host is the stock `git http-backend`. All take turns in one run; at the end 
 to be at the host, once.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -13,8 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from commits import Writer, together, verify
-from common import ROOT, Client, Series, arguments, entry_name, ratio, registry, show
+from commits import Run, Writer, measure, report, together, verify
+from common import ROOT, Client, arguments, entry_name, ratio, registry
 
 sys.path.insert(0, str(ROOT))
 
@@ -95,37 +94,21 @@ def main() -> None:
             one = Writer(port, "alone", range(asked.entries))
             many = [Writer(port, "crowded", range(at, asked.entries, asked.writers)) for at in range(asked.writers)]
             with ThreadPoolExecutor(len(many)) as pool:
-                runs = {
+                runs: dict[str, Run] = {
                     "git push, one by one": pusher.run,
                     "one writer": one.run,
                     f"{len(many)} writers, one branch": lambda seconds: together(pool, many, seconds),
                 }
-                series = {name: Series() for name in runs}
-                for run in runs.values():
-                    run(WARM_UP)
-                for _ in range(asked.rounds):
-                    for name, run in runs.items():
-                        started = time.perf_counter()
-                        taken = run(asked.seconds)
-                        series[name].add(taken, time.perf_counter() - started)
+                series = measure(runs, asked.rounds, asked.seconds, WARM_UP)
             checked = {"alone": verify(paths["alone"], 1, [one]), "crowded": verify(paths["crowded"], 1, many)}
             for each in (one, *many):
                 each.close()
-    _report(series, checked, as_json=asked.json)
-
-
-def _report(series: dict[str, Series], checked: dict[str, int], *, as_json: bool) -> None:
-    pushed, one, many = series.values()
+    pushed, single, crowd = (each.rates for each in series.values())
     ratios = {
-        "one writer / git push": ratio(one.rates, pushed.rates),
-        "together / git push": {**ratio(many.rates, pushed.rates), "wanted": WANTED},
+        "one writer / git push": ratio(single, pushed),
+        "together / git push": {**ratio(crowd, pushed), "wanted": WANTED},
     }
-    figures = {name: each.summary() for name, each in series.items()}
-    if as_json:
-        print(json.dumps({"commits": figures, "ratios": ratios, "verified": checked}, indent=2))
-        return
-    show(figures, ratios, "commits")
-    print(f"\nAll {sum(checked.values())} acknowledged commits are at the host, and git fsck has nothing to say.")
+    report(series, ratios, checked, "at the host", as_json=asked.json)
 
 
 if __name__ == "__main__":
