@@ -14,6 +14,7 @@ from app.stores.git.memory import MemoryGit
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import NewCommit, Signature
 from tests.support.api import Work, new_project
+from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.server import Server, running
 
 ADA = Actor("Ada", "ada@example.org")
@@ -50,3 +51,11 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def work(shared_server: Server) -> Work:
     """A new project on the shared server, for one test alone."""
     return new_project(shared_server)
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Elsewhere]:
+    """A Git host elsewhere, which behaves well again at the end."""
+    with elsewhere(tmp_path) as found:
+        yield found
+        found.host.moods.every = ""

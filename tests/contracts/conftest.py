@@ -22,6 +22,15 @@ def swift_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Bucket]:
+    """Our own strict one, to look into and to set."""
+    for name, value in s3.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3.strict_s3() as running:
+        yield running
+
+
+@pytest.fixture
 def bucket_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Address]]:
     """The way to an empty place in a bucket: our own strict one, Swift's, or moto's, which believes everybody."""
     with ExitStack() as running:

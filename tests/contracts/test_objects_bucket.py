@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,14 +27,6 @@ KEY = ObjectKey("a/b", hashlib.sha256(BODY).hexdigest())
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with strict_s3() as running:
-        yield running
-
-
-@pytest.fixture
 async def store(bucket: Bucket) -> AsyncIterator[S3Objects]:
     store = S3Objects(Address.parse(bucket.setting()), LARGE)
     yield store
@@ -50,6 +42,14 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def upload(store: S3Objects, http: httpx.AsyncClient) -> httpx.Response:
     request = await store.sign_put(KEY, size=len(BODY), content_type="a/b", expires_in=60)
     return await http.put(request.url, headers=dict(request.headers), content=BODY)
+
+
+async def upload_in_parts(store: S3Objects, http: httpx.AsyncClient) -> Multipart:
+    begun = await store.multipart.begin(KEY, size=len(BODY), content_type="a/b", checked=False)
+    assert begun
+    request = await store.multipart.sign_part(KEY, begun, 1, size=len(BODY), sha256=None, expires_in=60)
+    await http.put(request.url, content=BODY)
+    return begun
 
 
 # ── Addresses ────────────────────────────────────────────────────────────────────────────────
@@ -157,10 +157,7 @@ async def test_where_sha_256_is_not_checked_the_smallest_object_is_sent_in_parts
     store: S3Objects, bucket: Bucket, http: httpx.AsyncClient
 ) -> None:
     bucket.checks = False
-    begun = await store.multipart.begin(KEY, size=len(BODY), content_type="a/b", checked=False)
-    assert begun
-    request = await store.multipart.sign_part(KEY, begun, 1, size=len(BODY), sha256=None, expires_in=60)
-    await http.put(request.url, content=BODY)
+    begun = await upload_in_parts(store, http)
     await store.multipart.assemble(KEY, begun, await store.multipart.parts(KEY, begun) or ())
     assert await store.stat(KEY)
 
@@ -216,10 +213,7 @@ async def test_any_answer_may_be_lost_while_parts_are_put_together(
     store: S3Objects, bucket: Bucket, http: httpx.AsyncClient, lost: str
 ) -> None:
     bucket.checks = False
-    begun = await store.multipart.begin(KEY, size=len(BODY), content_type="a/b", checked=False)
-    assert begun
-    request = await store.multipart.sign_part(KEY, begun, 1, size=len(BODY), sha256=None, expires_in=60)
-    await http.put(request.url, content=BODY)
+    begun = await upload_in_parts(store, http)
     parts = await store.multipart.parts(KEY, begun) or ()
     bucket.mute = lost
     await store.multipart.assemble(KEY, begun, parts)
@@ -279,10 +273,7 @@ async def test_whoever_stops_waiting_does_not_stop_what_is_put_together(
     store: S3Objects, bucket: Bucket, http: httpx.AsyncClient
 ) -> None:
     bucket.checks = False
-    begun = await store.multipart.begin(KEY, size=len(BODY), content_type="a/b", checked=False)
-    assert begun
-    request = await store.multipart.sign_part(KEY, begun, 1, size=len(BODY), sha256=None, expires_in=60)
-    await http.put(request.url, content=BODY)
+    begun = await upload_in_parts(store, http)
     waiting = asyncio.create_task(store.multipart.assemble(KEY, begun, await store.multipart.parts(KEY, begun) or ()))
     await asyncio.sleep(0)
     waiting.cancel()

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,21 +17,13 @@ from app.stores.objects.bucket import Address
 from app.stores.objects.local import LocalObjects
 from app.stores.objects.s3 import S3Objects
 from app.stores.ports import Multipart, ObjectKey
-from tests.support.s3 import CREDENTIALS, Begun, Bucket, Stored, strict_s3
+from tests.support.s3 import Begun, Bucket, Stored
 
 DAY = 24 * 3600
 OLD = 8 * DAY
 BODY = b"weights and biases"
 KEY = ObjectKey("search/ranker", hashlib.sha256(BODY).hexdigest())
 TOKEN = "0123456789abcdef"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with strict_s3() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.api import Work, eventually
-from tests.support.elsewhere import PASSWORD, Elsewhere, elsewhere, head
+from tests.support.elsewhere import PASSWORD, Elsewhere, head
 from tests.support.git import git, push_file
 from tests.support.githttp import decline
 from tests.support.listen import socket
@@ -23,12 +23,6 @@ HOOK_SECRET = "a secret of webhooks"
 QUICK = {"REGISTRY_REMOTE_SECONDS": "0.5"}
 SELDOM = {"REGISTRY_REMOTE_SECONDS": "3600"}
 MANY = 1000
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Elsewhere]:
-    with elsewhere(tmp_path) as found:
-        yield found
 
 
 def contents(folder: Path) -> Iterator[bytes]:

@@ -1,6 +1,5 @@
 """Replicas: servers that share nothing but a cache and what lies at a Git host, so that any may be asked, or killed."""
 
-import asyncio
 import json
 import shutil
 import signal
@@ -29,20 +28,6 @@ WRITERS = 6
 WRITES = 15
 SELDOM = {"REGISTRY_REMOTE_SECONDS": "3600"}
 PROJECT = "query($p: String!) { project(name: $p) { name } }"
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Elsewhere]:
-    with elsewhere(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[PrivateValkey]:
-    server = PrivateValkey(tmp_path / "valkey")
-    asyncio.run(server.start())
-    yield server
-    asyncio.run(server.stop())
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Two servers on one data directory: what is written through one is served and told by both, whatever dies."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -29,18 +28,9 @@ Edge = dict[str, Any]
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Iterator[PrivateValkey]:
-    """A cache that servers share."""
-    valkey = PrivateValkey(tmp_path / "valkey")
-    asyncio.run(valkey.start())
-    yield valkey
-    asyncio.run(valkey.stop())
-
-
-@pytest.fixture
-def servers(tmp_path: Path, shared: PrivateValkey) -> Iterator[tuple[Server, Server]]:
+def servers(tmp_path: Path, valkey: PrivateValkey) -> Iterator[tuple[Server, Server]]:
     """Both look at Git so seldom that what they know of each other they know by waking each other."""
-    options = {"REGISTRY_REDIS_URL": shared.url, "REGISTRY_SYNC_SECONDS": "60"}
+    options = {"REGISTRY_REDIS_URL": valkey.url, "REGISTRY_SYNC_SECONDS": "60"}
     with (
         running(tmp_path / "var", "--no-demo", **options) as one,
         running(tmp_path / "var", "--no-demo", **options) as two,
@@ -48,9 +38,9 @@ def servers(tmp_path: Path, shared: PrivateValkey) -> Iterator[tuple[Server, Ser
         yield one, two
 
 
-def flush(shared: PrivateValkey) -> None:
+def flush(valkey: PrivateValkey) -> None:
     """Empty the cache."""
-    with redis.Redis(unix_socket_path=str(shared.socket)) as client:
+    with redis.Redis(unix_socket_path=str(valkey.socket)) as client:
         client.flushall()
 
 
@@ -118,9 +108,9 @@ def test_writers_through_both_lose_nothing_and_all_hear_the_same_in_the_same_ord
 
 
 def test_whoever_loses_its_server_goes_on_at_the_other_without_a_gap_even_after_a_flush(
-    tmp_path: Path, shared: PrivateValkey
+    tmp_path: Path, valkey: PrivateValkey
 ) -> None:
-    options = {"REGISTRY_REDIS_URL": shared.url}
+    options = {"REGISTRY_REDIS_URL": valkey.url}
     with ExitStack() as stack:
         two = stack.enter_context(running(tmp_path / "var", "--no-demo", **options))
         one = start(tmp_path / "var", "--no-demo", **options)
@@ -133,7 +123,7 @@ def test_whoever_loses_its_server_goes_on_at_the_other_without_a_gap_even_after_
             heard += [here.next() for _ in range(3)]
             one.stop(signal.SIGKILL)
             one.client.close()
-        flush(shared)
+        flush(valkey)
         for number in range(5):
             work.put(f"after-{number}", type="m")
         push_file(clone(work.repository, tmp_path / "clone"), "artifacts.yml", b"pushed: {}\n")

@@ -20,13 +20,6 @@ pytestmark = pytest.mark.slow
 SELDOM = {"REGISTRY_REMOTE_SECONDS": "3600"}
 
 
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Elsewhere]:
-    with elsewhere(tmp_path) as found:
-        yield found
-        found.host.moods.every = ""
-
-
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """What stands in the block takes no longer."""
