@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from commits import Run, Writer, measure, report, together, verify
@@ -17,7 +19,7 @@ from common import ROOT, Client, arguments, entry_name, ratio, registry
 
 sys.path.insert(0, str(ROOT))
 
-from tests.support.githttp import bare, serving
+from tests.support.githttp import bare
 
 WANTED = 10.0  # times the pusher
 WARM_UP = 1.0  # seconds
@@ -28,6 +30,32 @@ PERSON = {
 }
 CREATE = """mutation($name: String!, $url: URL!) {
   createProject(input: {name: $name, remoteUrl: $url}) { __typename ... on Error { message } } }"""
+
+
+HOST = """
+import sys
+from pathlib import Path
+from tests.support.githttp import GitHttp
+print(GitHttp(Path(sys.argv[1])).base, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """The host in a process of its own, as it is at home, for the time of a block: its address."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOST, root],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 class Pusher:
@@ -87,10 +115,10 @@ def main() -> None:
         with registry(folder) as (port, _):
             setup = Client(port)
             for name in ("alone", "crowded"):
-                done = setup.ask(CREATE, name=name, url=host.url(name))["createProject"]
+                done = setup.ask(CREATE, name=name, url=f"{host}/{name}.git")["createProject"]
                 assert done["__typename"] == "CreateProjectSuccess", done
             setup.close()
-            pusher = Pusher(host.url("pushed"), folder / "tree")
+            pusher = Pusher(f"{host}/pushed.git", folder / "tree")
             one = Writer(port, "alone", range(asked.entries))
             many = [Writer(port, "crowded", range(at, asked.entries, asked.writers)) for at in range(asked.writers)]
             with ThreadPoolExecutor(len(many)) as pool:
