@@ -142,11 +142,14 @@ class Telling:
         told_of: set[str] = set()
         for record in records:
             try:
-                told = await self._offload(self._derivation.told, record) if self._followers else []
+                told = await self._offload(self._derivation.told, record) if self._followers else None
             except StoreError as error:
                 log.warning("what happened since %s is not told yet: %s", self._feed.newest, error)
                 break
-            self._feed.publish(record.oid, told)
+            if told is None:
+                self._feed.pass_over(record.oid)
+            else:
+                self._feed.publish(record.oid, told)
             told_of.update(move.project for move in record.moves)
         return told_of
 

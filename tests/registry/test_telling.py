@@ -1,5 +1,7 @@
 """Telling: whoever resumes, anywhere and at any time, hears exactly what comes behind its place."""
 
+import asyncio
+
 import pytest
 
 from app.registry import telling
@@ -110,6 +112,24 @@ async def test_while_nobody_listens_nothing_is_derived_and_who_comes_later_hears
     derived.clear()
     await desk.follow()
     assert derived == []
+
+
+async def test_whoever_was_the_last_to_listen_and_comes_back_hears_what_nobody_listened_to(desk: Desk) -> None:
+    listening = desk.registry.telling.follow(desk.registry.telling.now, everything)
+    first = asyncio.create_task(anext(listening))
+    await asyncio.sleep(0)
+    desk.push("a: {}\n")
+    await desk.follow()
+    heard = await first
+    await listening.aclose()
+    for text in ("b: {}\n", "c: {}\n"):
+        desk.push(text)
+        await desk.follow()
+    async with asyncio.timeout(5):
+        missed = await rest(desk.registry, heard.place, 4)
+    assert [one.event.change.name for one in missed if one.event.change] == ["a", "b", "b", "c"]
+    async with asyncio.timeout(5):
+        assert await rest(desk.registry, missed[1].place, 2) == missed[2:]
 
 
 async def test_what_the_buffer_has_let_go_is_read_from_the_journal(desk: Desk) -> None:
