@@ -83,7 +83,7 @@ def git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_killed_writer_loses_nothing_it_reported_and_blocks_nobody(path: Path, repo: DiskRepository) -> None:
-    chance, total = random.Random(7), 0  # noqa: S311 - moments, not secrets
+    chance = random.Random(7)  # noqa: S311 - moments, not secrets
     for round_ in range(10):
         kept = set(history(repo))
         with subprocess.Popen(
@@ -94,19 +94,19 @@ def test_a_killed_writer_loses_nothing_it_reported_and_blocks_nobody(path: Path,
         ) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
+            first = writer.stdout.readline()
             time.sleep(chance.uniform(0.0, 0.08))
             writer.send_signal(signal.SIGKILL)
-            reported = {line.strip() for line in writer.stdout if line.endswith("\n")}
-            total += len(reported)
+            reported = {line.strip() for line in [first, *writer.stdout] if line.endswith("\n")}
         started = time.monotonic()
         repo.write_commits("main", head(repo), [new(f"next: {round_}\n")])
         assert time.monotonic() - started < 1
+        assert reported
         assert set(history(repo)) >= reported | kept
         if repo.head("a/b") is not None:
             repo.delete_branch("a/b", repo.head("a/b") or "")
         assert [left.name for left in (path / "registry").iterdir()] == ["lock"]
         assert not list((path / "refs").rglob("*.lock"))
-    assert total > 20
     if shutil.which("git"):
         check = git(path, "fsck", "--full", "--strict", "--no-dangling")
         assert (check.returncode, check.stdout) == (0, "")
