@@ -204,8 +204,12 @@ class Cache(Protocol):
     async def pointer(self, project: str, field: str) -> bytes | None:
         """One pointer, or None when it is not known."""
 
-    async def forget(self, project: str) -> None:
-        """Drop every pointer of a project."""
+    def version(self, project: str) -> int | None:
+        """What differs from before once somebody moved a pointer of a project; costs nothing.
+
+        None where that is not known: ask for the pointers then, and it will be known soon. What others moved is
+        noticed within 100 ms, what was moved through this object when `move` returns.
+        """
 
     async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """What is stored under these names, in one round trip."""

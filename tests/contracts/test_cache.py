@@ -140,17 +140,9 @@ async def test_many_pointers_move_at_once(cache: Cache) -> None:
 async def test_projects_are_kept_apart(cache: Cache) -> None:
     await cache.move("a", await cache.ticket(), {"b:main": b"1"})
     await cache.move("a/b", await cache.ticket(), {"main": b"2"})
-    await cache.forget("a")
+    await cache.move("a", await cache.ticket(), {"b:main": None})
     assert await cache.pointers("a") == {}
     assert await cache.pointers("a/b") == {"main": b"2"}
-
-
-async def test_a_forgotten_project_may_be_stored_again(cache: Cache) -> None:
-    ticket = await cache.ticket()
-    await cache.move("p", ticket, {"main": b"1"})
-    await cache.forget("p")
-    await cache.move("p", ticket, {"main": b"2"})
-    assert await cache.pointers("p") == {"main": b"2"}
 
 
 async def test_what_is_derived_from_git_comes_back_by_name(cache: Cache) -> None:

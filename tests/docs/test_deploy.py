@@ -227,7 +227,6 @@ async def test_the_rights_on_the_page_are_enough_for_the_cache(restricted: str) 
     assert await cache.move("p", await cache.ticket(), {"a": None}, {"a": b"1"})
     assert await cache.pointer("p", "b") == b"2"
     assert await cache.pointers("p") == {"b": b"2"}
-    await cache.forget("p")
     await cache.put_derived({"x": b"1"})
     assert await cache.derived(["x"]) == {"x": b"1"}
     assert await cache.lease("l", "me", 5)

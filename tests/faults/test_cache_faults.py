@@ -56,7 +56,6 @@ async def test_a_closed_port_fails_every_method_at_once() -> None:
         cache.move("p", 1, {"main": b""}),
         cache.pointers("p"),
         cache.pointer("p", "main"),
-        cache.forget("p"),
         cache.derived(["a"]),
         cache.put_derived({"a": b""}),
     ):

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 
@@ -11,6 +12,7 @@ class MemoryCache:
     def __init__(self) -> None:
         self._ticket = 0
         self._pointers: dict[str, dict[str, tuple[int, bytes | None]]] = {}
+        self._versions: defaultdict[str, int] = defaultdict(int)
         self._derived: dict[str, bytes] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._listening: set[asyncio.Event] = set()
@@ -29,6 +31,7 @@ class MemoryCache:
     ) -> bool:
         """See Cache. A forgotten pointer keeps its ticket, so that an earlier one cannot bring it back."""
         stored = self._pointers.setdefault(project, {})
+        self._versions[project] += 1
         if any(stored.get(field, (0, None))[1] != value for field, value in (held or {}).items()):
             return False
         for field, value in pointers.items():
@@ -50,9 +53,9 @@ class MemoryCache:
         _, value = self._pointers.get(project, {}).get(field, (0, None))
         return value
 
-    async def forget(self, project: str) -> None:
-        """See Cache."""
-        self._pointers.pop(project, None)
+    def version(self, project: str) -> int | None:
+        """See Cache. It is always known."""
+        return self._versions[project]
 
     async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """See Cache."""
