@@ -47,9 +47,13 @@ class Part:
 
 
 class Hits(Sequence[Hit]):
-    """What was found, by project, branch and name. Counting costs nothing; a hit is made when it is asked for."""
+    """What was found, by project, branch and name. Counting costs nothing; a hit is made when it is asked for.
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    It is not `complete` where something could not be read.
+    """
+
+    def __init__(self, parts: Sequence[Part], *, complete: bool = True) -> None:
+        self.complete = complete
         self._parts = parts
         self._ends = list(accumulate(part.found.bit_count() for part in parts))
 
@@ -100,7 +104,7 @@ class Index:
         if wanted.object_states and asks_store(wanted.object_states):
             ready = await self._presence.ready(_settled(parts))
             parts = await self._offload(_standing, parts, ready, wanted.object_states)
-        return Hits(parts)
+        return Hits(parts, complete=all(branch.at.blob in segments for branch in branches if branch.at.blob))
 
     def _branches(self, wanted: ArtifactFilter) -> Iterator[Branch]:
         project_wanted, branch_wanted = glob(wanted.project), glob(wanted.branch)

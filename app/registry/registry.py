@@ -19,6 +19,7 @@ from app.registry.lanes import Lanes
 from app.registry.lineages import Lineages
 from app.registry.manifests import Manifests
 from app.registry.model import Actor, Project
+from app.registry.near import Near
 from app.registry.offload import Offload
 from app.registry.presence import Presence
 from app.registry.publishing import Publisher
@@ -86,6 +87,7 @@ class Registry:
         self.catalogue = Catalogue(stores.catalogue, git, listed, offload, hosting=stores.catalogue_url is None)
         self.manifests = Manifests(git, cache, offload)
         self.branches = Branches(git, cache, self.manifests, offload)
+        self.near = Near(self.branches, cache)
         journal, derivation = Journal(stores.catalogue, git), Derivation(git, self.manifests, self.catalogue)
         self.telling = Telling(journal, derivation, self.feed, cache, offload)
         queue, catalogue = stores.queue, stores.catalogue

@@ -72,6 +72,8 @@ class Synchroniser:
         self._background = Background()
         self._cached = True
         self._begun = 0
+        self.moves = 0
+        """How often `heads` changed: while it is the same number, so is all that follows from them."""
 
     def status(self, project: Project) -> SyncStatus:
         """How a project's served data stands to Git."""
@@ -80,6 +82,10 @@ class Synchroniser:
     def heads(self, project: Project) -> Heads | None:
         """Where the branches of a project stand as of the last look or write; None before the first. Costs nothing."""
         return self._heads.get(project.name)
+
+    def _stand(self, project: Project, heads: Heads) -> None:
+        self._heads[project.name] = heads
+        self.moves += 1
 
     async def moved(self, projects: Sequence[Project]) -> list[Project]:
         """Of some projects, those to be brought up to date: their refs moved, or something is missing somewhere.
@@ -176,7 +182,8 @@ class Synchroniser:
         stores = (self._store(one, ticket, before.moves(look.heads)) for one, (before, look) in moved.items())
         await asyncio.gather(*stores)
         for project, (_, look) in moved.items():
-            self._heads[project.name], self._fingerprints[project.name] = look.heads, look.fingerprint
+            self._stand(project, look.heads)
+            self._fingerprints[project.name] = look.fingerprint
         return failed
 
     async def _known(self, projects: Sequence[Project]) -> list[Known]:
@@ -221,7 +228,7 @@ class Synchroniser:
             if project.name not in self._heads:
                 self._branches.missed.add(project.name)
                 with suppress(StoreError):
-                    self._heads[project.name] = await self._offload.abroad(self._branches.heads_in_git, project)
+                    self._stand(project, await self._offload.abroad(self._branches.heads_in_git, project))
             raise
 
     async def wrote(self, previous: str, branch: Branch) -> None:
@@ -254,7 +261,7 @@ class Synchroniser:
             held = {branch.name: pointers_of(old)[branch.name]}
             if not await self._store(project, ticket, moves_of(old, new), held):
                 return False
-            self._heads[project.name] = replace(known, at={**known.at, **new.at})
+            self._stand(project, replace(known, at={**known.at, **new.at}))
             return True
 
     async def _tell(self, projects: Sequence[Project]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
 from app.registry.errors import InvalidInputError
-from app.registry.index import Hit
+from app.registry.index import Hit, Hits
 from app.registry.manifest import Entry, Manifest
 from app.registry.model import Artifact, Branch, Commit, Project
 from app.registry.search import ArtifactFilter, asks_store, matcher
+from app.resolvers import branches, commits
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
 from app.resolvers.paging import page as page_of
@@ -24,10 +25,9 @@ async def find(context: Context, project_name: str, name: str, branch: str | Non
     if at is not None:
         if branch is not None:
             raise InvalidInputError.of("at", "Give either a branch or a revision; a revision may be a branch's name.")
-        commit = await context.registry.history.at(project, at)
+        commit = await commits.at(context, project, at)
         return await at_commit(context, commit, name) if commit else None
-    branches = context.registry.branches
-    found = await (branches.default(project) if branch is None else branches.get(project, branch))
+    found = await (branches.default(context, project) if branch is None else branches.get(context, project, branch))
     return await on_branch(context, found, name) if found else None
 
 
@@ -64,13 +64,13 @@ async def page_of_commit(
 async def page(context: Context, first: int | None, after: str | None, wanted: ArtifactFilter | None) -> Page[Artifact]:
     """The artifacts of every project, by project, branch and name; of default branches unless a branch is asked for."""
     wanted = wanted or NO_FILTER
-    found = await context.registry.index.search(wanted)
+    found = await _search(context, wanted)
     return _page_of_hits(Request(("search", _named(wanted)), first, after, context.limits.page_size), found)
 
 
 async def with_data_object_id(context: Context, wanted: str) -> Sequence[Hit]:
     """Everything on branch heads that carries a dataObjectId, by project, branch and name."""
-    return await context.registry.index.search(ArtifactFilter(branch="*", data_object_id=wanted))
+    return await _search(context, ArtifactFilter(branch="*", data_object_id=wanted))
 
 
 def page_of_data_object(
@@ -92,6 +92,14 @@ async def restore(context: Context, request: WriteRequest, name: str, revision: 
     """Commit an entry as it was."""
     project = context.registry.catalogue.require(request.project)
     return await context.registry.artifacts.restore(project, request, name, revision, context.caller)
+
+
+async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
+    context.footing.on_search()
+    found = await context.registry.index.search(wanted)
+    if not found.complete:
+        context.footing.on_more()
+    return found
 
 
 async def _page(

@@ -8,19 +8,19 @@ from app.resolvers.paging import page as page_of
 
 async def get(context: Context, project: Project, name: str) -> Branch | None:
     """One branch, or None."""
-    return await context.registry.branches.get(project, name)
+    return await context.branches(project).get(project, name)
 
 
 async def default(context: Context, project: Project) -> Branch | None:
     """The branch HEAD names, or None while it does not exist."""
-    return await context.registry.branches.default(project)
+    return await context.branches(project).default(project)
 
 
 async def page(
     context: Context, project: Project, first: int | None, after: str | None, prefix: str | None
 ) -> Page[Branch]:
     """The branches of a project, by name."""
-    found = [one for one in await context.registry.branches.list(project) if one.name.startswith(prefix or "")]
+    found = [one for one in await context.branches(project).list(project) if one.name.startswith(prefix or "")]
     request = Request(("branches", project.name, prefix), first, after, context.limits.page_size)
     return page_of(request, found, lambda one: (one.name,))
 

@@ -17,18 +17,19 @@ async def get(context: Context, project: Project, oid: str) -> Commit:
 
 async def find(context: Context, project: Project, oid: str) -> Commit | None:
     """A commit by its id, or None."""
+    context.footing.on_more()
     return await context.registry.history.commit(project, oid)
 
 
 async def at(context: Context, project: Project, revision: str) -> Commit | None:
     """The commit a revision names, or None."""
+    context.footing.on_more()
     return await context.registry.history.at(project, revision)
 
 
 async def pair(context: Context, project: Project, base: str, head: str) -> tuple[Commit, Commit] | None:
     """Two commits to compare; None when either revision names none."""
-    history = context.registry.history
-    one, other = await history.at(project, base), await history.at(project, head)
+    one, other = await at(context, project, base), await at(context, project, head)
     return (one, other) if one and other else None
 
 
