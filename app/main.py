@@ -17,7 +17,9 @@ from app.http import explorer
 from app.http.engine import Engine
 from app.http.git import git_routes
 from app.http.graphql import Edge
+from app.http.headers import asks_anew
 from app.http.hooks import hook_routes
+from app.http.kept import KeptAnswers
 from app.http.objects import object_routes
 from app.observability import RequestLog
 from app.registry.errors import RegistryError
@@ -45,12 +47,12 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     caller = Actor(settings.actor_name, settings.actor_email)
 
     async def make_context(connection: HTTPConnection) -> Context:
-        return Context(connection.app.state.registry, caller, limits)
+        return Context(connection.app.state.registry, caller, limits, strong=asks_anew(connection.scope))
 
     engine = Engine(
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.plans
     )
-    edge = Edge(engine, make_context)
+    edge = Edge(engine, make_context, kept=KeptAnswers() if settings.plans else None)
     app = Starlette(
         routes=[
             Route("/graphql", edge),

@@ -19,11 +19,18 @@ KEPT_AND_ASKED_ABOUT: tuple[Header, ...] = ((b"cache-control", b"private, no-cac
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An ASGI application that sends this, whatever was asked."""
+    """An ASGI application that sends this, whatever was asked. It has a tag if the client may keep it."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = b""
+    tag: str = ""
+
+    def unless(self, if_none_match: Values) -> "Answer":
+        """304 and no body for a client that has this very answer."""
+        if self.tag and etag.names(if_none_match, self.tag):
+            return Answer(304, _kept_by_client(self.tag))
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -38,13 +45,14 @@ def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[st
     return Answer(status, (*_content(body, media_type), *NEVER_KEPT, *more), body)
 
 
-def revalidated(body: bytes, media_type: str, if_none_match: Values) -> Answer:
-    """An answer that the client may keep and has to ask about: 304 and no body when it has this very one."""
+def revalidated(body: bytes, media_type: str) -> Answer:
+    """An answer that the client may keep and has to ask about."""
     tag = etag.tag_of(media_type, body)
-    caching = ((b"etag", tag.encode()), *KEPT_AND_ASKED_ABOUT)
-    if etag.names(if_none_match, tag):
-        return Answer(304, caching)
-    return Answer(200, (*_content(body, media_type), *caching), body)
+    return Answer(200, (*_content(body, media_type), *_kept_by_client(tag)), body, tag)
+
+
+def _kept_by_client(tag: str) -> tuple[Header, ...]:
+    return (b"etag", tag.encode()), *KEPT_AND_ASKED_ABOUT
 
 
 def _content(body: bytes, media_type: str) -> tuple[Header, ...]:

@@ -20,6 +20,7 @@ from app.http.connections import Connections
 from app.http.engine import Engine, Operation, Result
 from app.http.errors import Code, Refusal
 from app.http.headers import remembering, values_of
+from app.http.kept import KeptAnswers, asked_for
 from app.http.negotiation import EVENT_STREAM, RESPONSE_JSON, Accepted, check_content_type, negotiate
 from app.http.persisted import PersistedDocuments
 from app.http.sse import EventStream
@@ -35,11 +36,19 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 class Edge:
     """Where requests come in. Serve it with `Route(path, edge)` and `WebSocketRoute(path, edge)`.
 
-    Without `authorise` every socket is accepted and its operations get the context of its handshake.
+    Without `authorise` every socket is accepted and its operations get the context of its handshake. With `kept`, every
+    context is an Asker, and an answer that still stands is not computed again.
     """
 
-    def __init__(self, engine: Engine, make_context: MakeContext, authorise: Authorise | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        make_context: MakeContext,
+        authorise: Authorise | None = None,
+        kept: KeptAnswers | None = None,
+    ) -> None:
         self._engine = engine
+        self._kept = kept
         self._documents = PersistedDocuments(engine.prepare)
         self._make_context = make_context
         self._authorise = authorise or self._grant_from_handshake
@@ -90,11 +99,31 @@ class Edge:
         context = await self._make_context(HTTPConnection(scope))
         if operation.kind is OperationType.SUBSCRIPTION or accepted.prefers_stream:
             return stream(self._engine.stream(operation, asked.variables, context, request_id))
-        result = await self._engine.execute(operation, asked.variables, context, request_id)
         media_type = accepted.json or RESPONSE_JSON
-        if safe and operation.lasting and "errors" not in result:
-            return revalidated(encode_json(result), media_type, values_of(scope, b"if-none-match"))
-        return _answered(result, media_type)
+        answer = await self._execute(operation, asked.variables, context, request_id, media_type, by_get=safe)
+        return answer.unless(values_of(scope, b"if-none-match"))
+
+    async def _execute(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: Any,
+        request_id: str,
+        media_type: str,
+        *,
+        by_get: bool,
+    ) -> Answer:
+        """The answer as JSON: the one that is kept and still stands, else a new one."""
+        kept = self._kept if operation.lasting else None
+        asked = kept and asked_for(operation, variables, context, media_type, by_get=by_get)
+        if kept and asked and not context.strong and (found := kept.find(asked)):
+            return found
+        result = await self._engine.execute(operation, variables, context, request_id)
+        lasts = operation.lasting and "errors" not in result
+        answer = revalidated(encode_json(result), media_type) if by_get and lasts else _answered(result, media_type)
+        if kept and asked and lasts:
+            kept.keep(asked, answer, context.footing)
+        return answer
 
     async def _from_body(self, scope: Scope, receive: Receive) -> GraphQLRequest:
         self._check_content_type(values_of(scope, b"content-type"))

@@ -20,6 +20,12 @@ def values_of(scope: Scope, name: bytes) -> Values:
     return tuple([value.decode("latin-1") for key, value in scope["headers"] if key == name])
 
 
+def asks_anew(scope: Scope) -> bool:
+    """Whether a request says `Cache-Control: no-cache`. Browsers say it of every socket, where it means nothing."""
+    said = ",".join(values_of(scope, b"cache-control")) if scope["type"] == "http" else ""
+    return bool(said) and "no-cache" in map(str.strip, said.lower().split(","))
+
+
 def remembering(read: Callable[[Values], Read]) -> Callable[[Values], Read]:
     """The same function, which reads only what it did not read lately: most requests carry the same few values."""
     kept = lru_cache(KEPT_VALUES)(read)

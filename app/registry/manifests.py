@@ -6,7 +6,7 @@ process, and always again from Git.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Generic, TypeVar
@@ -48,10 +48,10 @@ class Memory(Generic[T]):
     def __init__(self, limit: int = MEMORY_BYTES) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[str, tuple[int, T]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[int, T]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: str) -> T | None:
+    def get(self, key: Hashable) -> T | None:
         """What was read, or None when it is not remembered."""
         with self._lock:
             found = self._kept.get(key)
@@ -60,7 +60,7 @@ class Memory(Generic[T]):
             self._kept.move_to_end(key)
             return found[1]
 
-    def put(self, key: str, size: int, outcome: T) -> None:
+    def put(self, key: Hashable, size: int, outcome: T) -> None:
         """Remember what `size` bytes were read to."""
         size = max(size, LEAST)
         with self._lock:
