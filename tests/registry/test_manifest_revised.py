@@ -74,6 +74,19 @@ def test_a_file_read_after_another_is_what_it_is_read_alone(revision: tuple[str,
     assert seen(new, parse(old.encode(), DEFAULT_LIMITS)) == seen(new)
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(files, st.lists(st.tuples(st.integers(0, 8), st.integers(0, 1), st.integers(0, 3)), max_size=6))
+def test_however_many_edits_were_read_one_after_the_other_places_are_what_they_are_alone(
+    before: list[str], edits: list[tuple[int, int, int]]
+) -> None:
+    document = parse("".join(before).encode(), DEFAULT_LIMITS)
+    for number, (at, gone, lines) in enumerate(edits):
+        before = [*before[:at], "# comment\n" * lines, f"new{number}: {{}}\n", *before[at + gone :]]
+        text = "".join(before)
+        assert seen(text, document) == seen(text)
+        document = parse(text.encode(), DEFAULT_LIMITS, document)
+
+
 def test_an_edit_of_one_entry_does_not_read_the_others() -> None:
     old = parse(b"".join(b"e%d: {x: 1}\n" % number for number in range(100)), DEFAULT_LIMITS)
     new = parse(old.data.replace(b"e50: {x: 1}", b"e50: {x: 2}"), DEFAULT_LIMITS, old)

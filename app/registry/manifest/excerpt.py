@@ -29,7 +29,7 @@ class Excerpt:
 
 def excerpt_of(document: Document, name: str) -> Excerpt | None:
     """The excerpt of an entry that is in a document; None when it shares values with other entries."""
-    member = Member.of(next(item.span for item in document.items if item.name == name))
+    member = Member.of(document.items[document.items.by_name[name]].span)
     flow = bool(document.outline and document.outline.flow)
     start, end = lines.own(document.text, member, flow=flow)
     if any((start <= alias < end) != (start <= anchor < end) for alias, anchor in document.links):

@@ -8,9 +8,10 @@ from yaml import YAMLError
 from app.registry.manifest import emit, lines
 from app.registry.manifest.composer import BREAKS, newline_of
 from app.registry.manifest.excerpt import Excerpt
+from app.registry.manifest.items import Item
 from app.registry.manifest.model import JSON
 from app.registry.manifest.nodes import Member, Node, compose
-from app.registry.manifest.reader import Document, Item
+from app.registry.manifest.reader import Document
 from app.registry.manifest.splice import CannotSpliceError, Splicer, same
 
 _STEP = 2
@@ -33,7 +34,7 @@ class Slot:
 
 
 class Layout:
-    """A document as a collection of entries, and the slots to be written: `node` has a member for each item, in order.
+    """A document as a collection of entries, and the slots to be written.
 
     Entries stand at `column`, which is None in flow style. A file, or a section, that has none takes after the first
     one that is restored into it.
@@ -43,47 +44,54 @@ class Layout:
         self.document = document
         self.text = document.text
         self.slots = slots
-        outline = document.outline
-        self.members = [Member.of(item.span) for item in document.items]
-        self.node = Node(outline.start, outline.end, outline.flow, members=self.members) if outline else None
+        self.outline = document.outline
+        self.items = document.items
         self.added = [slot for slot in slots if slot.item is None and not slot.removed]
-        self.named_by = next((item.named_by for item in document.items if item.named_by), "name")
         first = next((slot.excerpt for slot in self.added if slot.excerpt), None)
         self.newline = newline_of(self.text or (first.text if first else ""))
-        self.column, self.in_list = self._style() if self.members else self._first_style(first)
+        self.column, self.in_list = self._style() if self.items else self._first_style(first)
 
     def render(self) -> str:
         """The text with every touched slot as it shall be. Raises CannotSpliceError."""
         splicer = Splicer(self.text, self.newline, self._step())
         gone = []
-        for slot, member in zip(self.slots, self.members, strict=False):
-            if slot.removed:
-                gone.append(member)
-            elif slot.touched and slot.item:
-                self._change(splicer, slot, slot.item, member)
-        if self.node and self.column is None:
-            splicer.change_flow(self.node, gone, [self._inline(slot) for slot in self.added])
-        elif self.members:
+        for slot in self.slots:
+            if slot.item and slot.removed:
+                gone.append(Member.of(slot.item.span))
+            elif slot.item and slot.touched:
+                self._change(splicer, slot, slot.item, Member.of(slot.item.span))
+        if self.outline and self.column is None:
+            node = Node(
+                self.outline.start,
+                self.outline.end,
+                self.outline.flow,
+                members=[Member.of(item.span) for item in self.items],
+            )
+            splicer.change_flow(node, gone, [self._inline(slot) for slot in self.added])
+        elif self.items:
             splicer.remove_lines(gone)
-            if len(gone) == len(self.members) and not self.added and self.document.stop < len(self.text):
-                splicer.insert_lines(lines.lead(self.text, gone[-1]), ["{}"])  # `...` alone is no document
+            if len(gone) == len(self.items) and not self.added and self.document.stop < len(self.text):
+                splicer.insert_lines(lines.lead(self.text, self._member(-1)), ["{}"])  # `...` alone is no document
             self._append(splicer)
         elif self.added:
             self._begin(splicer)
         text = splicer.result()
         return text.removesuffix(self.document.added) if splicer.keeps_end() else text
 
+    def _member(self, number: int) -> Member:
+        return Member.of(self.items[number].span)
+
     def _style(self) -> tuple[int | None, bool]:
         """At which column entries stand, and whether they are items of a list."""
-        first = self.members[0]
-        flow = self.node and self.node.flow
+        first = self._member(0)
+        flow = self.outline and self.outline.flow
         return None if flow else lines.column(self.text, first), first.key is None
 
     def _first_style(self, excerpt: Excerpt | None) -> tuple[int | None, bool]:
         """The same where there are no entries yet."""
         wrapper = self.document.wrapper
-        if self.node and ((wrapper and self._is_flow_root()) or (excerpt and excerpt.column is None)):
-            return None, self.text[self.node.start] == "["
+        if self.outline and ((wrapper and self._is_flow_root()) or (excerpt and excerpt.column is None)):
+            return None, self.text[self.outline.start] == "["
         if not wrapper:
             return 0, False
         outer = wrapper.place.column
@@ -95,7 +103,8 @@ class Layout:
     def _step(self) -> int:
         if self.column is None:
             return _STEP
-        for member in self.members:
+        for item in self.items:
+            member = Member.of(item.span)
             first = lines.line_start(self.text, member.value.start)
             step = member.value.start - first - (member.start - lines.line_start(self.text, member.start))
             if first > member.start and 0 < step <= _WIDEST_STEP:
@@ -120,8 +129,10 @@ class Layout:
             self._rewrite(splicer, member, new)
 
     def _full(self, item: Item | None, name: str, value: JSON) -> JSON:
-        named_by = item.named_by if item else self.named_by
-        return {named_by: name, **value} if self.in_list else value
+        if not self.in_list:
+            return value
+        named_by = item.named_by if item else next((one.named_by for one in self.items if one.named_by), "name")
+        return {named_by: name, **value}
 
     def _revise(self, splicer: Splicer, member: Member, old: JSON, new: JSON) -> None:
         if self.column is None:
@@ -149,15 +160,15 @@ class Layout:
             splicer.replace(member, new, entry=True)
 
     def _append(self, splicer: Splicer) -> None:
-        end = lines.own_end(self.text, self.members[-1])
+        end = lines.own_end(self.text, self._member(-1))
         blank = self._separator()
         for slot in self.added:
             splicer.cut(end, end, blank + self._lines(slot, splicer.step))
 
     def _separator(self) -> str:
-        if len(self.members) == 1:
+        if len(self.items) == 1:
             return ""
-        gap = self.text[lines.own_end(self.text, self.members[-2]) : lines.lead(self.text, self.members[-1])]
+        gap = self.text[lines.own_end(self.text, self._member(-2)) : lines.lead(self.text, self._member(-1))]
         first = gap[: lines.next_line(gap, 0)]
         return first if first and not first.strip(" \t" + BREAKS) else ""
 

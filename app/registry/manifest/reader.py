@@ -7,12 +7,13 @@ entries. An entry of such a list is named by its `name`, or else its `id`, which
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.registry.manifest.composer import BREAKS, Composer, Outline, Place, Span, first_unreadable, newline_of
 from app.registry.manifest.interpret import interpret
+from app.registry.manifest.items import Item, Items
 from app.registry.manifest.model import (
     DEFAULT_LIMITS,
     JSON,
@@ -31,16 +32,6 @@ BOM = "\ufeff"
 _FAR_REACHING = re.compile("^(?:---|\\.\\.\\.|[%?:])|\r(?!\n)|[\x85\u2028\u2029]", re.MULTILINE)
 
 
-class Item(NamedTuple):
-    """What stands where an entry should: its name if it has one, and in a list the key that names it; its raw value."""
-
-    name: str | None
-    value: JSON
-    span: Span
-    named_by: str | None
-    keys: Mapping[str, Place]
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """A manifest with what an editor has to know of its text (BOM left out, a final line break always there).
@@ -54,7 +45,7 @@ class Document:
     data: bytes
     text: str
     manifest: Manifest
-    items: tuple[Item, ...]
+    items: Items
     outline: Outline | None
     wrapper: Span | None
     root: tuple[int, int]
@@ -83,7 +74,7 @@ def parse(data: bytes, limits: Limits, before: Document | None = None) -> Docume
     if root is not None and not isinstance(root, dict):
         raise _refused(Code.NOT_A_MAPPING, "A manifest is a mapping from entry names to entries.", composed.root_place)
     values, wrapper = _container(root, composed)
-    items = tuple(_items(values, composed))
+    items = Items.of(tuple(_items(values, composed)))
     if len(items) > limits.entries:
         place = items[limits.entries].span.place
         raise _refused(Code.TOO_MANY_ENTRIES, f"A manifest has at most {limits.entries} entries.", place)
@@ -121,8 +112,8 @@ class Region(NamedTuple):
 
     first: int
     last: int
-    old: tuple[Item, ...]
-    items: tuple[Item, ...]
+    old: Items
+    items: Items
     manifest: Manifest
     lines: int
     nodes: int
@@ -139,35 +130,35 @@ def compare(before: str, starts: Sequence[int], text: str, limits: Limits) -> Re
     last = bisect_left(bounds, len(before) - tail)
     if first < 0:
         return None
-    old = before[bounds[first] : bounds[last]]
+    gone = before[bounds[first] : bounds[last]]
     new = text[bounds[first] : len(text) - (len(before) - bounds[last])]
     try:
-        was, now = Composer(old, limits).compose(), Composer(new, limits).compose()
+        was, now = Composer(gone, limits).compose(), Composer(new, limits).compose()
     except ManifestRefusedError:
         return None
     if not new.endswith("\n") or not _is_separable(new, now) or now.root_place.offset or WRAPPER in now.root:
         return None
-    items = tuple(_items(now.root, now))
+    items = Items.of(tuple(_items(now.root, now)))
     manifest = manifest_of(items)
     if manifest.problems:
         return None
-    lines, nodes = new.count("\n") - old.count("\n"), now.nodes - was.nodes
-    return Region(first, last, tuple(_items(was.root, was)), items, manifest, lines, nodes)
+    lines, nodes = new.count("\n") - gone.count("\n"), now.nodes - was.nodes
+    old = Items.of(tuple(_items(was.root, was)))
+    return Region(first, last, old, items, manifest, lines, nodes)
 
 
 def _revised(before: Document, data: bytes, text: str, added: str, limits: Limits) -> Document | None:
     """The document of `text`, of which only the entries that changed are read; None where all has to be read."""
     if not before.separable or not before.outline:
         return None
-    region = compare(before.text, [item.span.place.offset for item in before.items], text, limits)
+    region = compare(before.text, before.items.starts, text, limits)
     if region is None:
         return None
-    first, last, known = region.first, region.last, before.manifest.entries
-    there = before.items[first].span.place
-    fresh = [_moved(item, there.offset, there.line) for item in region.items]
-    shift = (len(text) - len(before.text), region.lines)
-    items = (*before.items[:first], *fresh, *(_moved(item, *shift) for item in before.items[last:]))
-    entries = {name: region.manifest.entries.get(name) or known[name] for name in (item.name or "" for item in items)}
+    shift = len(text) - len(before.text)
+    items = before.items.revised(region.first, region.last, region.items, shift, region.lines)
+    entries = {**before.manifest.entries, **region.manifest.entries}
+    if region.items.names != region.old.names:
+        entries = {name: entries[name] for name in items.names}
     nodes = before.nodes + region.nodes
     if len(entries) < len(items) or len(items) > limits.entries or nodes > limits.nodes:
         return None
@@ -191,18 +182,21 @@ def _revised(before: Document, data: bytes, text: str, added: str, limits: Limit
 def _shared(one: str, other: str) -> tuple[int, int]:
     """How many characters two texts share at their beginnings, and how many of the others at their ends."""
     most = min(len(one), len(other))
-    head = bisect_left(range(1, most + 1), x=True, key=lambda size: one[:size] != other[:size])
-    rest = most - head
-    tail = bisect_left(range(1, rest + 1), x=True, key=lambda size: one[-size:] != other[-size:])
+    head = _length(most, lambda start, end: one[start:end] == other[start:end])
+    ends = len(one), len(other)
+    tail = _length(
+        most - head, lambda start, end: one[ends[0] - end : ends[0] - start] == other[ends[1] - end : ends[1] - start]
+    )
     return head, tail
 
 
-def _moved(item: Item, characters: int, lines: int) -> Item:
-    """An item that stands elsewhere. The places of its keys, which only problems name, are not kept."""
-    key, (offset, line, column), key_end, start, end = item.span
-    place = Place(offset + characters, line + lines, column)
-    span = Span(key, place, key_end + characters, start + characters, end + characters)
-    return Item(item.name, item.value, span, item.named_by, {})
+def _length(most: int, equal: Callable[[int, int], bool]) -> int:
+    """Up to where, `most` at most, all is equal. No part is looked at twice that was found to be."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if equal(low, middle) else (low, middle - 1)
+    return low
 
 
 def text_of(data: bytes, limits: Limits) -> tuple[str, str]:
@@ -271,7 +265,7 @@ def _identified(value: JSON, composed: Composer) -> JSON:
     return value if text is None else {**value, "dataObjectId": text}
 
 
-def manifest_of(items: tuple[Item, ...]) -> Manifest:
+def manifest_of(items: Sequence[Item]) -> Manifest:
     """What items say. Raises ManifestRefusedError when two have one name."""
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []

@@ -24,8 +24,7 @@ class Sketch:
         """The sketch of a document; None when its entries have to do with each other."""
         if not document.separable:
             return None
-        starts = [item.span.place.offset for item in document.items]
-        return cls(document.text, starts, [item.name or "" for item in document.items], document.nodes)
+        return cls(document.text, document.items.starts, document.items.names, document.nodes)
 
     def entry(self, name: str) -> Entry | None:
         """One of its entries, or None; nothing else is read."""
@@ -46,13 +45,13 @@ class Sketch:
         if region is None:
             return None
         first, last = region.first, region.last
-        names = [item.name or "" for item in region.items]
+        names = region.items.names
         nodes = self.nodes + region.nodes
         taken = set(names).difference(self.names[first:last]).intersection(self.names)
         if taken or len(self.names) - (last - first) + len(names) > limits.entries or nodes > limits.nodes:
             return None
         begin, shift = self.starts[first], len(text) - len(self.text)
-        new = [begin + item.span.place.offset for item in region.items]
+        new = [begin + start for start in region.items.starts]
         starts = [*self.starts[:first], *new, *(start + shift for start in self.starts[last:])]
         sketch = Sketch(text, starts, [*self.names[:first], *names, *self.names[last:]], nodes)
         return Step(sketch, manifest_of(region.old).entries, region.manifest.entries)

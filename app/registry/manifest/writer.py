@@ -85,12 +85,13 @@ def revise(document: Document, edits: Sequence[Edit], limits: Limits = DEFAULT_L
 
 
 class _Draft:
-    """What the entries shall be once every edit is made: a slot for each item of the file, then the new ones."""
+    """What the entries shall be once every edit is made: `slots` of those that the edits name, and all `entries`."""
 
     def __init__(self, document: Document, limits: Limits) -> None:
         self._limits = limits
-        self.slots = [Slot(item, item.name or "", item.value) for item in document.items]
-        self._live = {slot.name: slot for slot in self.slots if slot.name}
+        self._items = document.items
+        self.slots: list[Slot] = []
+        self._live: dict[str, Slot | None] = {}  # by name, None for one that is gone
         self.entries: dict[str, Mapping[str, JSON]] = {
             name: entry.entry for name, entry in document.manifest.entries.items()
         }
@@ -103,7 +104,7 @@ class _Draft:
             case Remove(name):
                 slot = self._require(name)
                 slot.removed = slot.touched = True
-                del self._live[name]
+                self._live[name] = None
                 self.entries.pop(name, None)
             case Rename(name, to):
                 self._rename(name, to)
@@ -122,10 +123,7 @@ class _Draft:
             raise EditRefusedError(error.problems[0].code, error.problems[0].message, name) from error
         if excerpt is None and name in self.entries and same(self.entries[name], entry):
             return
-        slot = self._live.get(name)
-        if slot is None:
-            slot = self._live[name] = Slot(None, name, entry)
-            self.slots.append(slot)
+        slot = self._slot(name) or self._add(Slot(None, name, entry))
         slot.value, slot.excerpt, slot.touched = entry, excerpt, True
         self.entries[name] = entry
 
@@ -137,9 +135,9 @@ class _Draft:
             raise EditRefusedError(Code.BAD_NAME, sentence, name)
         if to == name:
             return
-        if to in self._live:
+        if self._slot(to):
             raise EditRefusedError(Code.NAME_TAKEN, f"There is an entry {to!r} already; choose another name.", name)
-        self._live[to] = self._live.pop(name)
+        self._live[name], self._live[to] = None, slot
         self.entries[to] = self.entries.pop(name)
         slot.name, slot.excerpt, slot.touched = to, None, True
 
@@ -155,9 +153,21 @@ class _Draft:
         self._put(name, entry.entry, excerpt_of(document, name))
 
     def _require(self, name: str) -> Slot:
-        slot = self._live.get(name)
+        slot = self._slot(name)
         if slot is None:
             raise EditRefusedError(Code.ENTRY_MISSING, f"There is no entry {name!r}; read the file again.", name)
+        return slot
+
+    def _slot(self, name: str) -> Slot | None:
+        """The slot of what has that name by now."""
+        if name not in self._live and name in self._items.by_name:
+            item = self._items[self._items.by_name[name]]
+            self._add(Slot(item, name, item.value))
+        return self._live.get(name)
+
+    def _add(self, slot: Slot) -> Slot:
+        self.slots.append(slot)
+        self._live[slot.name] = slot
         return slot
 
 
