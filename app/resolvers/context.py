@@ -11,9 +11,12 @@ from app.resolvers.footing import Footing
 from app.resolvers.limits import Limits
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Context:
-    """Made anew for every operation. A `strong` one asks where branches stand, however well that seems known."""
+    """Made anew for every operation. A `strong` one asks where branches stand, however well that seems known.
+
+    Equal ones get the same answers to an event.
+    """
 
     registry: Registry
     caller: Actor
@@ -22,7 +25,7 @@ class Context:
     footing: Footing = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.footing = Footing(self.registry)
+        object.__setattr__(self, "footing", Footing(self.registry))  # the one way into a frozen dataclass
 
     @property
     def who(self) -> Hashable:
