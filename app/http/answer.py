@@ -19,12 +19,16 @@ KEPT_AND_ASKED_ABOUT: tuple[Header, ...] = ((b"cache-control", b"private, no-cac
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An ASGI application that sends this, whatever was asked. It has a tag if the client may keep it."""
+    """An ASGI application that sends this, whatever was asked.
+
+    One that `lasts` is right for as long as what it rests on stands. It has a tag if the client may keep it.
+    """
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = b""
     tag: str = ""
+    lasts: bool = False
 
     def unless(self, if_none_match: Values) -> "Answer":
         """304 and no body for a client that has this very answer."""
@@ -45,10 +49,13 @@ def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[st
     return Answer(status, (*_content(body, media_type), *NEVER_KEPT, *more), body)
 
 
-def revalidated(body: bytes, media_type: str) -> Answer:
-    """An answer that the client may keep and has to ask about."""
+def lasting(body: bytes, media_type: str, *, tagged: bool) -> Answer:
+    """An answer that lasts. A client may keep it if it is `tagged`, and has to ask about it."""
+    content = _content(body, media_type)
+    if not tagged:
+        return Answer(200, (*content, *NEVER_KEPT), body, lasts=True)
     tag = etag.tag_of(media_type, body)
-    return Answer(200, (*_content(body, media_type), *_kept_by_client(tag)), body, tag)
+    return Answer(200, (*content, *_kept_by_client(tag)), body, tag, lasts=True)
 
 
 def _kept_by_client(tag: str) -> tuple[Header, ...]:

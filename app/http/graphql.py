@@ -14,13 +14,13 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.http.answer import Answer, of_the_moment, revalidated
+from app.http.answer import Answer, lasting, of_the_moment
 from app.http.body import GraphQLRequest, decode_json, encode_json, parse_request, read_body
 from app.http.connections import Connections
 from app.http.engine import Engine, Operation, Result
 from app.http.errors import Code, Refusal
 from app.http.headers import remembering, values_of
-from app.http.kept import KeptAnswers, asked_for
+from app.http.kept import Asked, KeptAnswers
 from app.http.negotiation import EVENT_STREAM, RESPONSE_JSON, Accepted, check_content_type, negotiate
 from app.http.persisted import PersistedDocuments
 from app.http.sse import EventStream
@@ -86,8 +86,25 @@ class Edge:
         safe = scope["method"] in SAFE_METHODS
         if not safe and scope["method"] != "POST":
             raise _not_allowed("Ask with GET or POST.", "GET, HEAD, POST")
+        content = scope["query_string"] if safe else await read_body(scope, receive)
+        context = await self._make_context(HTTPConnection(scope))
+        kept, asked = self._kept, None
+        if kept:
+            asked = Asked.of(scope, content, context.who, safe=safe)
+            if not context.strong and (found := kept.find(asked)):
+                return found.unless(values_of(scope, b"if-none-match"))
+        reply = await self._compute(scope, content, context, request_id, safe=safe)
+        if not isinstance(reply, Answer):
+            return reply
+        if kept and asked and reply.lasts:
+            kept.keep(asked, reply, context.footing)
+        return reply.unless(values_of(scope, b"if-none-match"))
+
+    async def _compute(
+        self, scope: Scope, content: bytes, context: Any, request_id: str, *, safe: bool
+    ) -> Answer | EventStream:
         accepted = self._negotiate(values_of(scope, b"accept"))
-        asked = _from_url(scope) if safe else await self._from_body(scope, receive)
+        asked = _from_url(content) if safe else self._from_body(scope, content)
         stream = partial(EventStream, engine=self._engine, connections=self.connections, request_id=request_id)
         try:
             operation = self._documents.prepare(asked)
@@ -96,50 +113,28 @@ class Edge:
                 return stream(_once(encode_json({"errors": refusal.errors})))
             raise
         _check_kind(operation, accepted, safe=safe)
-        context = await self._make_context(HTTPConnection(scope))
         if operation.kind is OperationType.SUBSCRIPTION or accepted.prefers_stream:
             return stream(self._engine.stream(operation, asked.variables, context, request_id))
+        result = await self._engine.execute(operation, asked.variables, context, request_id)
         media_type = accepted.json or RESPONSE_JSON
-        answer = await self._execute(operation, asked.variables, context, request_id, media_type, by_get=safe)
-        return answer.unless(values_of(scope, b"if-none-match"))
+        if operation.lasting and "errors" not in result:
+            return lasting(encode_json(result), media_type, tagged=safe)
+        return _answered(result, media_type)
 
-    async def _execute(
-        self,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        context: Any,
-        request_id: str,
-        media_type: str,
-        *,
-        by_get: bool,
-    ) -> Answer:
-        """The answer as JSON: the one that is kept and still stands, else a new one."""
-        kept = self._kept if operation.lasting else None
-        asked = kept and asked_for(operation, variables, context, media_type, by_get=by_get)
-        if kept and asked and not context.strong and (found := kept.find(asked)):
-            return found
-        result = await self._engine.execute(operation, variables, context, request_id)
-        lasts = operation.lasting and "errors" not in result
-        answer = revalidated(encode_json(result), media_type) if by_get and lasts else _answered(result, media_type)
-        if kept and asked and lasts:
-            kept.keep(asked, answer, context.footing)
-        return answer
-
-    async def _from_body(self, scope: Scope, receive: Receive) -> GraphQLRequest:
+    def _from_body(self, scope: Scope, body: bytes) -> GraphQLRequest:
         self._check_content_type(values_of(scope, b"content-type"))
         if any(value.lower() != "identity" for value in values_of(scope, b"content-encoding")):
             raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request without a Content-Encoding.")
-        return parse_request(decode_json(await read_body(scope, receive)))
+        return parse_request(decode_json(body))
 
 
 def _request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id") or uuid4().hex)
 
 
-def _from_url(scope: Scope) -> GraphQLRequest:
+def _from_url(query: bytes) -> GraphQLRequest:
     try:
-        text = scope["query_string"].decode("ascii")
-        parameters: dict[str, Any] = dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
+        parameters: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
     except ValueError as error:
         raise Refusal(Code.BAD_REQUEST, "The query of the URL is not valid UTF-8; encode it so.") from error
     for name in ("variables", "extensions"):

@@ -1,18 +1,20 @@
 """Answers kept, to be given again for as long as all that they rest on stands."""
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
+
+from starlette.types import Scope
 
 from app.http.answer import Answer
-from app.http.body import encode_json
-from app.http.engine import Operation
 from app.registry.manifests import Memory
+
+DECISIVE = frozenset({b"accept", b"content-type", b"content-encoding"})
+"""The headers on which an answer depends, besides those that say who asks."""
 
 ROOM = 64 * 1024 * 1024
 """Bytes of answers that are kept, each counted as 2 000 at least. Those not asked for longest go first."""
 LARGEST = 1024 * 1024
-"""Bytes of an answer, or of the variables it was asked for with, that is worth keeping."""
+"""Bytes of a request and its answer that are worth keeping."""
 
 
 class Footing(Protocol):
@@ -40,20 +42,25 @@ class Asker(Protocol):
         """What the answer rests on, once it is made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """All that an answer depends on, besides what it rests on: two that are equal have one answer."""
+class Asked(NamedTuple):
+    """A request, as far as its answer depends on it: requests that are equal have one answer, as long as it stands.
 
-    text: str
-    operation: str | None
-    variables: bytes
+    `content` is the query of the URL, or the body of a request that is not `safe`.
+    """
+
+    safe: bool
+    content: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
     who: Hashable
-    media_type: str
-    by_get: bool
+
+    @classmethod
+    def of(cls, scope: Scope, content: bytes, who: Hashable, *, safe: bool) -> "Asked":
+        """The request of a scope."""
+        return cls(safe, content, tuple([one for one in scope["headers"] if one[0] in DECISIVE]), who)
 
 
 class KeptAnswers:
-    """The answers to operations that are `lasting`. Nothing else is to be kept here."""
+    """Answers without errors to operations that are `lasting`. Nothing else is to be kept here."""
 
     def __init__(self, room: int = ROOM) -> None:
         self._memory: Memory[tuple[Answer, Footing]] = Memory(room)
@@ -64,15 +71,7 @@ class KeptAnswers:
         return answer if footing and footing.stands() else None
 
     def keep(self, asked: Asked, answer: Answer, footing: Footing) -> None:
-        """Keep an answer without errors, if what it rests on is known."""
-        size = len(answer.body) + len(asked.variables)
+        """Keep an answer, if what it rests on is known."""
+        size = len(answer.body) + len(asked.content)
         if footing.firm and size <= LARGEST:
             self._memory.put(asked, size, (answer, footing))
-
-
-def asked_for(
-    operation: Operation, variables: Mapping[str, Any], asker: Asker, media_type: str, *, by_get: bool
-) -> Asked:
-    """How the answer to an operation is found again."""
-    given = encode_json(variables) if variables else b""
-    return Asked(operation.text, operation.name, given, asker.who, media_type, by_get)

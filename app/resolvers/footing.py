@@ -42,4 +42,4 @@ class Footing:
         if registry.catalogue.projects is not self._projects or self._moves not in (None, registry.sync.moves):
             return False
         version = registry.near.version
-        return all(version(name) == known for name, known in self._versions.items())
+        return self._versions == {name: version(name) for name in self._versions}
