@@ -106,7 +106,7 @@ def served_head(work: Work, branch: str = "main") -> str:
 def cached_heads(shared: Redis, name: str) -> dict[str, str]:
     """Where the cache says the branches of a project stand; its default one under `*HEAD`."""
     with closing(shared.client()) as client:
-        stored: dict[bytes, bytes] = client.hgetall(f"ml-registry:2:pointers:{name}")
+        stored: dict[bytes, bytes] = client.hgetall(f"ml-registry:3:pointers:{name}")
     heads = {}
     for field, value in stored.items():
         if (match := re.match(rb"\d+=[0-9a-f]{16}(\[.*\])$", value)) and field != b"*WHOLE":

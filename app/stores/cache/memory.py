@@ -31,9 +31,9 @@ class MemoryCache:
     ) -> bool:
         """See Cache. A forgotten pointer keeps its ticket, so that an earlier one cannot bring it back."""
         stored = self._pointers.setdefault(project, {})
-        self._versions[project] += 1
         if any(stored.get(field, (0, None))[1] != value for field, value in (held or {}).items()):
             return False
+        self._versions[project] += 1
         for field, value in pointers.items():
             if field not in stored or stored[field][0] <= ticket:
                 stored[field] = (ticket, value)

@@ -1,6 +1,7 @@
 """The cache in a Redis or Valkey server, over TCP, TLS or a unix socket.
 
-Keys, all below `ml-registry:2:` (a new layout gets a new number, and the old keys are left to expire or be evicted):
+Keys, all below `ml-registry:3:` (a new layout gets a new number, and the old keys are left to expire or be evicted;
+servers that kept theirs below 2 told nobody of what they moved, and who waits to be told must not meet them):
 
     tickets              hash   `last` ticket handed out; `first` of those handed out since the cache lost something
     pointers:<project>   hash   by field, `<ticket>=<checksum><value>`; `<ticket>-` where the pointer was forgotten
@@ -8,35 +9,36 @@ Keys, all below `ml-registry:2:` (a new layout gets a new number, and the old ke
     lineage:<project>…   string expiring: the commit graph of a project, and what is known of its manifest's versions
     lease:<name>         string expiring: who does what `name` stands for
 
-and a channel, `ml-registry:2:wake`, on which each message names who sent it.
+and two channels: `ml-registry:3:wake`, on which each message names who sent it, and `ml-registry:3:moved`, on which it
+names the project of which pointers were stored.
 """
 
 import asyncio
 import hashlib
+import math
 import re
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
+from app.stores.cache.batches import Batches
+from app.stores.cache.breaker import AWAY, NONSENSE, Breaker, refused, senseless
+from app.stores.cache.moves import Moves
 from app.stores.errors import CacheUnavailableError
 
-PREFIX = "ml-registry:2:"
+PREFIX = "ml-registry:3:"
 DERIVED_SECONDS = 30 * 24 * 3600
 TICKET_SECONDS = 3600
 LISTEN_SECONDS = 30.0
 """After this long without a word the channel is subscribed to anew: the connection may be dead and not know it."""
+_Found = Mapping[tuple[str, str], bytes | CacheUnavailableError | None]
 _STORED = re.compile(rb"(?P<ticket>[0-9]+)(?:-|=(?P<checksum>[0-9a-f]{16})(?P<value>.*))\Z", re.DOTALL)
-_AWAY = (RedisError, OSError, EOFError, RuntimeError)
-"""What is raised where there is no answer; the last by uvloop, of a connection that was closed at once."""
-_NONSENSE = (ValueError, TypeError, AttributeError, LookupError)
-"""What redis-py raises where an answer is not what was asked for."""
 
 # Tickets are microseconds of the server's clock, and always more than the last: they go on growing when the cache
 # was emptied, or is an older copy of itself, and does not remember the last one that its client does. Then they begin
@@ -61,26 +63,32 @@ return {lost and text or known[1], text}
 # A ticket from before the cache was emptied could store what a later one, now lost, had replaced; one that is very
 # old could bring back what was forgotten so long ago that the trace of it is gone. Both are left without effect:
 # a pointer that is not there is asked of Git, a stale one would be believed. One that claims a ticket nobody was
-# handed yet is damaged, and in nobody's way.
+# handed yet is damaged, and in nobody's way. Who remembers pointers is told to ask again in the same step; also where
+# a ticket is without effect, since Git has moved all the same.
 _MOVE = """
+local function told(answer)
+  redis.call('PUBLISH', ARGV[3], ARGV[4])
+  return answer
+end
 local ticket = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local oldest = (clock[1] - tonumber(ARGV[2])) * 1000000
 local known = redis.call('HMGET', KEYS[2], 'first', 'last')
 local first, last = tonumber(known[1]), tonumber(known[2])
-if not first or not last or ticket < first or ticket < oldest then return 0 end
+if not first or not last or ticket < first or ticket < oldest then return told(0) end
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
-local begin = 4 + 2 * tonumber(ARGV[3])
-for i = 4, begin - 1, 2 do
+local begin = 6 + 2 * tonumber(ARGV[5])
+for i = 6, begin - 1, 2 do
   local stored = redis.call('HGET', KEYS[1], ARGV[i])
   if not stored or string.gsub(stored, '^%d+=', '', 1) ~= ARGV[i + 1] then return 0 end
 end
-local forgotten = false
+local stores, forgotten = false, false
 for i = begin, #ARGV, 2 do
   local stored = redis.call('HGET', KEYS[1], ARGV[i])
   local under = stored and tonumber(string.match(stored, '^%d+')) or 0
   if under <= ticket or under > last then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    stores = true
     forgotten = forgotten or ARGV[i + 1] == ARGV[1] .. '-'
   end
 end
@@ -91,7 +99,7 @@ if forgotten then
     if trace and tonumber(trace) < oldest then redis.call('HDEL', KEYS[1], all[i]) end
   end
 end
-return 1
+return stores and told(1) or 1
 """
 
 # One that would never end, or not for longer than anybody asks for, was not written here.
@@ -114,8 +122,8 @@ class RedisCache:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
+            timeout=None,  # an exchange has a limit, and one more for each of its steps costs a third of all
+            socket_timeout=None,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
@@ -126,13 +134,15 @@ class RedisCache:
         self._lease = self._redis.register_script(_LEASE)
         self._timeout = timeout
         self._pause = pause
-        self._breaker = _Breaker(pause)
+        self._breaker = Breaker(timeout, pause)
+        self._lookups = Batches(self._looked_up)
+        self._moves = Moves(self._redis, f"{PREFIX}moved", pause)
         self._name = uuid4().hex.encode()
         self._first = self._last = 0
 
     async def ticket(self) -> int:
         """See Cache."""
-        async with self._answer():
+        async with self._breaker.exchange():
             first, last = await self._take_ticket(keys=[f"{PREFIX}tickets"], args=[self._last, TICKET_SECONDS])
             self._first, self._last = int(first), int(last)
             return self._last
@@ -146,46 +156,53 @@ class RedisCache:
         self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
     ) -> bool:
         """See Cache. Without effect under a ticket older than an hour or than the last time the cache was emptied."""
-        fields: list[str | bytes | int] = [len(held or {})]
+        if not pointers:
+            return True
+        fields: list[str | bytes | int] = [f"{PREFIX}moved", project, len(held or {})]
         for field, known in (held or {}).items():
             fields += [field, _sealed(field, known)]
         for field, value in pointers.items():
             fields += [field, f"{ticket}-" if value is None else b"%d=%b" % (ticket, _sealed(field, value))]
-        if not pointers:
-            return True
-        async with self._answer():
-            keys = [_pointers(project), f"{PREFIX}tickets"]
-            return bool(await self._move(keys=keys, args=[ticket, TICKET_SECONDS, *fields]))
+        moved = True  # unless the server says that it did not
+        try:
+            async with self._breaker.exchange():
+                keys = [_pointers(project), f"{PREFIX}tickets"]
+                moved = bool(await self._move(keys=keys, args=[ticket, TICKET_SECONDS, *fields]))
+        finally:
+            if moved:
+                self._moves.moved(project)
+        return moved
 
     async def pointers(self, project: str) -> Mapping[str, bytes]:
         """See Cache."""
-        async with self._answer():
+        async with self._breaker.exchange():
             return self._values(await self._redis.hgetall(_pointers(project)))
 
     async def pointers_of(self, projects: Sequence[str]) -> Sequence[Mapping[str, bytes]]:
         """See Cache."""
         if not projects:
             return []
-        async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
+        async with self._breaker.exchange(), self._redis.pipeline(transaction=False) as pipeline:
             for project in projects:
                 pipeline.hgetall(_pointers(project))
             return [self._values(stored) for stored in await pipeline.execute()]
 
     async def pointer(self, project: str, field: str) -> bytes | None:
-        """See Cache."""
-        async with self._answer():
-            return self._value(field, await self._redis.hget(_pointers(project), field))
+        """See Cache. Those asked for while others are under way go out together after them."""
+        found = await self._lookups.get((project, field))
+        if isinstance(found, CacheUnavailableError):
+            raise found
+        return found
 
     def version(self, project: str) -> int | None:
-        """See Cache."""
-        del project
-        return None
+        """See Cache. None for whoever asks first in a second, and while the server does not answer."""
+        return self._moves.version(project)
 
     async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """See Cache."""
         if not names:
             return {}
-        async with self._answer():
+        async with self._breaker.exchange():
             values = await self._redis.mget([f"{PREFIX}{name}" for name in names])
             return {name: _bytes(value) for name, value in zip(names, values, strict=True) if value is not None}
 
@@ -193,27 +210,28 @@ class RedisCache:
         """See Cache. They expire after 30 days, also where the server evicts nothing."""
         if not values:
             return
-        async with self._answer(), self._redis.pipeline(transaction=False) as pipeline:
+        async with self._breaker.exchange(), self._redis.pipeline(transaction=False) as pipeline:
             for name, value in values.items():
                 pipeline.set(f"{PREFIX}{name}", value, ex=DERIVED_SECONDS)
             await pipeline.execute()
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See Cache. Everybody asks for a name with the same `seconds`."""
-        async with self._answer():
+        async with self._breaker.exchange():
             return bool(await self._lease(keys=[f"{PREFIX}lease:{name}"], args=[holder, round(seconds * 1000)]))
 
     async def wake(self) -> None:
         """See Cache."""
-        async with self._answer():
+        async with self._breaker.exchange():
             await self._redis.publish(f"{PREFIX}wake", self._name)
 
     async def wakes(self) -> AsyncGenerator[None, None]:
         """See Cache. Subscribes again, and says so, after a connection was lost or was quiet for LISTEN_SECONDS."""
         while True:
-            with suppress(*_AWAY, *_NONSENSE):
+            with suppress(*AWAY, *NONSENSE):
                 async with self._redis.pubsub() as channel:
-                    await channel.subscribe(f"{PREFIX}wake")
+                    async with asyncio.timeout(self._timeout):
+                        await channel.subscribe(f"{PREFIX}wake")
                     while message := await channel.get_message(timeout=LISTEN_SECONDS):
                         if message["data"] != self._name:  # its own are the only ones to pass by
                             yield
@@ -222,7 +240,39 @@ class RedisCache:
 
     async def close(self) -> None:
         """See Cache."""
+        await self._moves.close()
         await self._redis.aclose(close_connection_pool=True)
+
+    async def _looked_up(self, wanted: Collection[tuple[str, str]]) -> _Found:
+        """Pointers by project and field, in one round trip, each of them or what is wrong with it."""
+        try:
+            async with self._breaker.exchange(), self._connection() as connection:
+                commands = [("HGET", _pointers(project), field) for project, field in wanted]
+                await connection.send_packed_command(connection.pack_commands(commands))
+                return {key: await self._answered(connection, key[1]) for key in wanted}
+        except CacheUnavailableError as error:
+            return dict.fromkeys(wanted, error)
+
+    async def _answered(self, connection: Connection, field: str) -> bytes | CacheUnavailableError | None:
+        try:
+            return self._value(field, await connection.read_response(timeout=math.inf))
+        except ResponseError as error:
+            return refused(error)
+        except NONSENSE as error:
+            return senseless(error)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool's. One left in the middle of something is closed."""
+        pool = self._redis.connection_pool
+        connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
 
     def _values(self, stored: Any) -> dict[str, bytes]:
         """By field what was stored; nothing, but under its name, where that is damaged."""
@@ -250,48 +300,6 @@ class RedisCache:
         if match["checksum"] != _checksum(field, value):
             raise ValueError("a damaged pointer")
         return value
-
-    @asynccontextmanager
-    async def _answer(self) -> AsyncIterator[None]:
-        """Holds one exchange with the server to the time it may take, and turns what goes wrong into one error."""
-        self._breaker.enter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                yield
-        except ResponseError as error:
-            self._breaker.closed()
-            raise CacheUnavailableError(f"The cache refused: {error}") from error
-        except _AWAY as error:
-            self._breaker.opened()
-            raise CacheUnavailableError(f"The cache did not answer: {error or type(error).__name__}") from error
-        except _NONSENSE as error:
-            raise CacheUnavailableError(f"The cache answered something else than was asked: {error}") from error
-        self._breaker.closed()
-
-
-class _Breaker:
-    """Remembers that the server does not answer, and lets one caller every `pause` seconds find out again."""
-
-    def __init__(self, pause: float) -> None:
-        self._pause = pause
-        self._retry_at: float | None = None
-
-    def enter(self) -> None:
-        """Raises CacheUnavailableError while it is not this caller's turn."""
-        if self._retry_at is None:
-            return
-        now = time.monotonic()
-        if now < self._retry_at:
-            raise CacheUnavailableError("The cache did not answer a moment ago; it is asked again soon.")
-        self._retry_at = now + self._pause
-
-    def opened(self) -> None:
-        """The server did not answer."""
-        self._retry_at = time.monotonic() + self._pause
-
-    def closed(self) -> None:
-        """The server answered."""
-        self._retry_at = None
 
 
 def _pointers(project: str) -> str:
