@@ -38,7 +38,10 @@ class Document:
 
 @dataclass
 class Writer:
-    """Writes one document. `known` are values worth asking for, by the name of an argument or of a type."""
+    """Writes one document.
+
+    `known` are values worth asking for, by the place of an argument (`Query.project.name`), its name or a type's.
+    """
 
     random: Random
     schema: GraphQLSchema
@@ -89,7 +92,7 @@ class Writer:
 
     def _field(self, of: GraphQLNamedType, name: str, definition: GraphQLField, depth: int) -> str:
         self.count += 1
-        arguments = self._arguments(definition)
+        arguments = self._arguments(f"{of}.{name}", definition)
         named = get_named_type(definition.type)
         inner = f" {self._selections(named, depth - 1)}" if is_composite_type(named) else ""
         # What has arguments is called after them, and after its type: only what is the same is merged.
@@ -128,15 +131,16 @@ class Writer:
             condition = f"${name}"
         return f" @{self.random.choice(('skip', 'include'))}(if: {condition})"
 
-    def _arguments(self, definition: GraphQLField) -> str:
+    def _arguments(self, field: str, definition: GraphQLField) -> str:
         given = []
         for name, argument in definition.args.items():
             if is_required_argument(argument) or self._often(0.4):
-                given.append(f"{name}: {self._argument(name, argument)}")
+                given.append(f"{name}: {self._argument(field, name, argument)}")
         return f"({', '.join(given)})" if given else ""
 
-    def _argument(self, name: str, argument: GraphQLArgument) -> str:
-        value = self._value(name, argument.type)
+    def _argument(self, field: str, name: str, argument: GraphQLArgument) -> str:
+        place = f"{field}.{name}"
+        value = self._value(place if place in self.known else name, argument.type)
         if self._often(0.55):
             return self._literal(get_named_type(argument.type), value)
         variable = f"v{len(self.defined)}"

@@ -32,12 +32,14 @@ class MemoryObjects:
 
 
 class MemoryRepository:
-    """A repository in memory. `objects` and `tags` (ids by short name) are open, to add what other tools make."""
+    """A repository in memory. `objects`, `tags` (ids by short name) and `default`, the branch HEAD names, are open: to
+    add what other tools make.
+    """
 
     def __init__(self, default_branch: str) -> None:
         self.objects = MemoryObjects()
         self.tags: dict[str, str] = {}
-        self._default = default_branch
+        self.default = default_branch
         self._heads: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -46,7 +48,7 @@ class MemoryRepository:
         with self._lock:
             heads, tags, fingerprint = dict(self._heads), dict(self.tags), self._fingerprint()
         peeled = {name: objects.peel(self.objects, oid) for name, oid in tags.items()}
-        return Refs(self._default, heads, {name: oid for name, oid in peeled.items() if oid is not None}, fingerprint)
+        return Refs(self.default, heads, {name: oid for name, oid in peeled.items() if oid is not None}, fingerprint)
 
     def head(self, branch: str) -> str | None:
         """See Repository.head."""
@@ -106,7 +108,7 @@ class MemoryRepository:
             return self._fingerprint()
 
     def _fingerprint(self) -> str:
-        state: tuple[Mapping[str, str], ...] = (dict(sorted(self._heads.items())), dict(sorted(self.tags.items())))
+        state = self.default, dict(sorted(self._heads.items())), dict(sorted(self.tags.items()))
         return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
     def fetch(self, since: float | None = None) -> None:
