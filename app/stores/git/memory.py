@@ -32,9 +32,7 @@ class MemoryObjects:
 
 
 class MemoryRepository:
-    """A repository in memory. `objects`, `tags` (ids by short name) and `default`, the branch HEAD names, are open: to
-    add what other tools make.
-    """
+    """A repository in memory. `objects`, `tags` (ids by short name) and `default` are open, for what other tools do."""
 
     def __init__(self, default_branch: str) -> None:
         self.objects = MemoryObjects()
