@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 
 from app import demo
 from app.http import explorer
@@ -21,6 +21,7 @@ from app.http.headers import asks_anew
 from app.http.hooks import hook_routes
 from app.http.kept import KeptAnswers
 from app.http.objects import object_routes
+from app.http.straight import Straight
 from app.observability import RequestLog
 from app.registry.errors import RegistryError
 from app.registry.model import Actor
@@ -55,14 +56,16 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     edge = Edge(engine, make_context, kept=KeptAnswers() if settings.plans else None)
     app = Starlette(
         routes=[
-            Route("/graphql", edge),
-            WebSocketRoute("/graphql", edge),
             Route("/livez", _alive),
             Route("/readyz", _ready),
             *hook_routes(settings.hook_secret.get_secret_value() if settings.hook_secret else None),
             *explorer.routes(EXPLORER),
         ],
-        middleware=[Middleware(RequestLog), Middleware(SameSite, hosts=_names(settings))],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(SameSite, hosts=_names(settings)),
+            Middleware(Straight, path="/graphql", to=edge),
+        ],
         lifespan=_lifespan(settings, caller, limits, with_demo=with_demo),
     )
     app.state.edge = edge

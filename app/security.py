@@ -3,11 +3,13 @@
 import ipaddress
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.http.headers import values_of
-
+HOST, ORIGIN = b"host", b"origin"
+SAID = frozenset({HOST, ORIGIN})
+KEPT = 64
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -29,21 +31,30 @@ class SameSite:
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK_NAMES) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
+        self._problem = lru_cache(KEPT)(self._look)  # most requests say the same of these
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        hosts, origins = values_of(scope, b"host"), values_of(scope, b"origin")
-        host = hosts[0] if len(hosts) == 1 else ""
-        if _name(host) not in self._hosts:
-            await _refuse(scope, send, f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it.")
-        elif any(origin.partition("://")[2] != host for origin in origins):
-            pages = ", ".join(map(repr, origins))
-            await _refuse(scope, send, f"Requests from pages of {pages} are refused; call from your own program.")
+        problem = self._problem(tuple([one for one in scope["headers"] if one[0] in SAID]))
+        if problem:
+            await _refuse(scope, send, problem)
         else:
             await self._app(scope, receive, send)
+
+    def _look(self, headers: tuple[tuple[bytes, bytes], ...]) -> str:
+        """Why a request that says this of where it goes, and where it comes from, is refused; empty if it is not."""
+        hosts = [value.decode("latin-1") for name, value in headers if name == HOST]
+        origins = [value.decode("latin-1") for name, value in headers if name == ORIGIN]
+        host = hosts[0] if len(hosts) == 1 else ""
+        if _name(host) not in self._hosts:
+            return f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it."
+        if any(origin.partition("://")[2] != host for origin in origins):
+            pages = ", ".join(map(repr, origins))
+            return f"Requests from pages of {pages} are refused; call from your own program."
+        return ""
 
 
 def _name(host: str) -> str:
