@@ -51,9 +51,9 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         return Context(connection.app.state.registry, caller, limits, strong=asks_anew(connection.scope))
 
     engine = Engine(
-        build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.plans
+        build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts
     )
-    edge = Edge(engine, make_context, kept=KeptAnswers() if settings.plans else None)
+    edge = Edge(engine, make_context, kept=KeptAnswers() if settings.shortcuts else None)
     app = Starlette(
         routes=[
             Route("/livez", _alive),

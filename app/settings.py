@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     strict_pushes: bool = Field(
         default=False, description="Whether a push that leaves a manifest with problems is declined."
     )
-    plans: bool = Field(
-        default=True, description="Whether a query that is asked again is compiled, which is faster and says the same."
+    shortcuts: bool = Field(
+        default=True, description="Whether queries are compiled and answers kept, which is faster and says the same."
     )
     sync_seconds: float = Field(1.0, gt=0, description="Seconds between two looks at the hosted repositories.")
     remote_seconds: float = Field(
