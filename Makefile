@@ -37,7 +37,7 @@ format: setup
 
 bench: setup
 	$(BIN)/python bench/commits.py
-	$(BIN)/python bench/lookups.py
+	$(BIN)/python bench/reads.py
 	$(BIN)/python bench/search.py
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/remote.py

@@ -20,8 +20,11 @@ STOP_SECONDS = 15
 BATCH = 100  # changes in one mutation
 
 CREATE = """mutation($name: String!) { createProject(input: {name: $name}) { __typename } }"""
-PUT = """mutation($project: String!, $changes: [ArtifactChangeInput!]!) {
-  commitArtifacts(input: {project: $project, changes: $changes}) { __typename }
+PUT = """mutation($project: String!, $branch: String, $changes: [ArtifactChangeInput!]!) {
+  commitArtifacts(input: {project: $project, branch: $branch, changes: $changes}) { __typename }
+}"""
+CREATE_BRANCH = """mutation($project: String!, $name: String!) {
+  createBranch(input: {project: $project, name: $name}) { __typename }
 }"""
 
 
@@ -45,16 +48,20 @@ class Client:
             f"{method} {path} HTTP/1.1\r\nhost: {self._host}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-        self._socket.sendall(head.encode() + body)
+        top, content = self.exchange(head.encode() + body)
+        assert top.startswith(b"HTTP/1.1 200"), (top, content)
+        return content
+
+    def exchange(self, request: bytes) -> tuple[bytes, bytes]:
+        """Send a request as it is: the head and the body of the answer."""
+        self._socket.sendall(request)
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._receive()
-        top, _, content = received.partition(b"\r\n\r\n")
-        assert top.startswith(b"HTTP/1.1 200"), received
-        length = int(top.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        while len(content) < length:
-            content += self._receive()
-        return content
+        head, _, body = received.partition(b"\r\n\r\n")
+        while len(body) < length_of(head):
+            body += self._receive()
+        return head, body
 
     def close(self) -> None:
         """Hang up."""
@@ -96,6 +103,11 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
     return {"median": median(each), "least": min(each), "most": max(each)}
 
 
+def length_of(head: bytes) -> int:
+    """How many bytes follow the head of an answer."""
+    return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+
+
 def request(query: str, **variables: Any) -> bytes:
     """The body of a GraphQL request."""
     return json.dumps({"query": query, "variables": variables}).encode()
@@ -106,16 +118,22 @@ def entry_name(number: int) -> str:
     return f"artifact-{number:04}"
 
 
-def fill(client: Client, project: str, entries: int) -> None:
-    """A new project with a manifest of ordinary entries."""
+def fill(client: Client, project: str, entries: int, first: int = 0) -> None:
+    """A new project with a manifest of ordinary entries, numbered from `first` on."""
     assert client.ask(CREATE, name=project)["createProject"]["__typename"] == "CreateProjectSuccess"
+    numbers = range(first, first + entries)
     for start in range(0, entries, BATCH):
-        changes = [{"put": _entry(number)} for number in range(start, min(start + BATCH, entries))]
-        done = client.ask(PUT, project=project, changes=changes)
-        assert done["commitArtifacts"]["__typename"] == "CommitArtifactsSuccess", done
+        put(client, project, [entry(number) for number in numbers[start : start + BATCH]])
 
 
-def _entry(number: int) -> dict[str, Any]:
+def put(client: Client, project: str, entries: Sequence[dict[str, Any]], branch: str | None = None) -> None:
+    """One commit of these entries to a branch, the default one when none is named."""
+    done = client.ask(PUT, project=project, branch=branch, changes=[{"put": one} for one in entries])
+    assert done["commitArtifacts"]["__typename"] == "CommitArtifactsSuccess", done
+
+
+def entry(number: int) -> dict[str, Any]:
+    """An ordinary entry."""
     return {
         "name": entry_name(number),
         "dataObjectId": f"dataset-{number:06}",
@@ -136,12 +154,14 @@ def registry(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python program that listens on `port`, for the time of a block; ended by its own process id."""
+def running(
+    command: Sequence[str], port: int, log: Path, program: str = sys.executable, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that listens on `port`, Python by default, for the time of a block; ended by its own process id."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [program, *command],
             env={**variables, "PYTHONPATH": str(ROOT), **settings},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -177,7 +197,7 @@ def free_port() -> int:
         return port
 
 
-def arguments(description: str, **defaults: float) -> argparse.Namespace:
+def arguments(description: str, **defaults: float | str) -> argparse.Namespace:
     """The options of a benchmark: its own numbers, and `--json`."""
     parser = argparse.ArgumentParser(description=description)
     for name, value in defaults.items():
@@ -188,12 +208,23 @@ def arguments(description: str, **defaults: float) -> argparse.Namespace:
 
 def show(series: dict[str, dict[str, float]], ratios: dict[str, dict[str, float]], unit: str) -> None:
     """The figures as two tables."""
-    width = max(map(len, [*series, *ratios]))
+    show_series(series, unit)
+    print()
+    show_ratios(ratios)
+
+
+def show_series(series: dict[str, dict[str, float]], unit: str) -> None:
+    """How many a second, and how long each took."""
+    width = max(map(len, series))
     print(f"{'':{width}}  {unit + '/s':>10}  {'(rounds)':>15}  {'p50 ms':>8}  {'p99 ms':>8}")
     for name, one in series.items():
         spread = f"{one['least']:.0f}-{one['most']:.0f}"
         print(f"{name:{width}}  {one['per_second']:10.0f}  {spread:>15}  {one['p50_ms']:8.2f}  {one['p99_ms']:8.2f}")
-    print()
+
+
+def show_ratios(ratios: dict[str, dict[str, float]]) -> None:
+    """How many times, and what is wanted."""
+    width = max(map(len, ratios), default=0)
     for name, one in ratios.items():
         spread = f"{one['least']:.2f}-{one['most']:.2f}"
         wanted = f"  wanted: {one['wanted']:.2f} or more" if "wanted" in one else ""
