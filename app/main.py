@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app import demo
 from app.http import explorer
@@ -54,7 +56,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts
     )
     edge = Edge(engine, make_context, kept=KeptAnswers() if settings.shortcuts else None)
-    app = Starlette(
+    app = _App(
         routes=[
             Route("/livez", _alive),
             Route("/readyz", _ready),
@@ -70,6 +72,16 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     )
     app.state.edge = edge
     return app
+
+
+class _App(Starlette):
+    """Starlette without its last resort, which would only stand before ours: nothing gets past RequestLog."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
+        for middleware, arguments, options in reversed(self.user_middleware):
+            app = middleware(app, *arguments, **options)
+        return app
 
 
 def _lifespan(

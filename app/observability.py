@@ -5,11 +5,12 @@ Query strings are never logged: signed links are secrets.
 
 import asyncio
 import logging
-import os
 import re
+import secrets
 import sys
 import time
 from functools import lru_cache
+from itertools import count
 from urllib.parse import quote
 
 from starlette.responses import JSONResponse
@@ -45,13 +46,17 @@ class RequestLog:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._lines = Lines()
+        self._process = secrets.token_hex(8)
+        self._numbers = count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its id in `scope["state"]`."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        request_id = next(filter(ID.match, values_of(scope, HEADER)), "") or os.urandom(16).hex()
+        request_id = (
+            next(filter(ID.match, values_of(scope, HEADER)), "") or f"{self._process}{next(self._numbers):016x}"
+        )
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0
 
