@@ -8,12 +8,12 @@ from app.resolvers.paging import page as page_of
 
 async def get(context: Context, project: Project, name: str) -> Branch | None:
     """One branch, or None."""
-    return await context.branches(project).get(project, name)
+    return _seen(context, await context.branches(project).get(project, name))
 
 
 async def default(context: Context, project: Project) -> Branch | None:
     """The branch HEAD names, or None while it does not exist."""
-    return await context.branches(project).default(project)
+    return _seen(context, await context.branches(project).default(project))
 
 
 async def page(
@@ -35,3 +35,10 @@ async def delete(context: Context, project_name: str, name: str, expected: str |
     """Delete a branch; answers its project and where it was."""
     project = context.registry.catalogue.require(project_name)
     return project, await context.registry.branching.delete(project, name, expected)
+
+
+def _seen(context: Context, found: Branch | None) -> Branch | None:
+    """A branch that is not there may come any moment: of such ones Git is asked each time."""
+    if found is None:
+        context.footing.on_more()
+    return found
