@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from dulwich.object_format import SHA1
 from dulwich.objects import RawObjectID, ShaFile
@@ -26,9 +26,9 @@ from dulwich.pack import (
     write_pack_index_v2,
 )
 
-from app.stores.durable import sync_folder
+from app.stores.durable import Sync, one_by_one, sync_folder, sync_folders
 from app.stores.errors import RepositoryCorruptError
-from app.stores.git.locks import write_durably
+from app.stores.git.locks import new_file, write_durably
 from app.stores.git.objects import GARBLED, Found, garbled
 
 KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
@@ -85,12 +85,13 @@ class Packs:
 
 
 class DiskObjects:
-    """The objects of the repository at `path`."""
+    """The objects of the repository at `path`. `sync` puts those on the disk that lie each by itself."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: Sync = one_by_one) -> None:
         self.path = path / "objects"
         self.packs = Packs(self.path / "pack")
         self._folder = str(self.path)
+        self._sync = sync
 
     def find(self, oid: str) -> Found | None:
         """The object, or None when it is not there. Raises RepositoryCorruptError, OSError when the folder is gone."""
@@ -154,18 +155,24 @@ class DiskObjects:
 
     def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]]) -> None:
         """Store objects by kind, id and content, each by itself and in this order, durable on return."""
-        folders = set()
-        for kind, oid, content in objects:
-            folder = self.path / oid[:2]
-            if folder not in folders and not folder.is_dir():
-                folder.mkdir(exist_ok=True)
-                folders.add(self.path)
-            folders.add(folder)
-            draft = folder / f"tmp_obj_{secrets.token_hex(6)}"
-            write_durably(draft, zlib.compress(b"%s %d\0" % (kind, len(content)) + content, COMPRESSION), READ_ONLY)
-            draft.replace(folder / oid[2:])
-        for folder in folders:
-            sync_folder(folder)
+        folders: set[Path] = set()
+        places: list[tuple[Path, Path]] = []
+        with contextlib.ExitStack() as opened:
+            files: list[BinaryIO] = []
+            for kind, oid, content in objects:
+                folder = self.path / oid[:2]
+                if folder not in folders and not folder.is_dir():
+                    folder.mkdir(exist_ok=True)
+                    folders.add(self.path)
+                folders.add(folder)
+                places.append((folder / f"tmp_obj_{secrets.token_hex(6)}", folder / oid[2:]))
+                files.append(opened.enter_context(new_file(places[-1][0], READ_ONLY)))
+                files[-1].write(zlib.compress(b"%s %d\0" % (kind, len(content)) + content, COMPRESSION))
+                files[-1].flush()
+            self._sync([file.fileno() for file in files])
+        for draft, place in places:
+            draft.replace(place)
+        sync_folders(folders, self._sync)
 
     def _write_pack(self, objects: Sequence[ShaFile]) -> None:
         pack, entries = packed_bytes(objects)

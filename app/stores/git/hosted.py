@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Generator, Iterator, Mapping,
 from pathlib import Path
 from typing import Protocol
 
-from app.stores.durable import sync_folder
+from app.stores.durable import Sync, Together, one_by_one, sync_folder
 from app.stores.errors import (
     RefConflictError,
     RefMovedError,
@@ -42,13 +42,16 @@ CONFIG = """\
 
 
 class DiskRepository:
-    """The bare repository at `path`, which may be shared with stock git and with other processes of the registry."""
+    """The bare repository at `path`, which may be shared with stock git and with other processes of the registry.
 
-    def __init__(self, path: Path) -> None:
+    `sync` puts commits on the disk.
+    """
+
+    def __init__(self, path: Path, sync: Sync | None = None) -> None:
         self._path = path
         self._turns = Turns(path)
         self._refs = DiskRefs(path, self._turns)
-        self._objects = DiskObjects(path)
+        self._objects = DiskObjects(path, sync or Together())
         self._files: dict[tuple[str, str], TreeFile | None] = {}
         """What stands at a path below a tree, of those looked at last: most branches have the tree of another one."""
 
@@ -211,7 +214,7 @@ class Nursery:
                     raise RepositoryExistsError(f"There is a repository {there} already; choose another name.")
                 draft = self._home / secrets.token_hex(8)
                 lay_out(draft, default_branch)
-                DiskRepository(draft).write_commits(default_branch, None, [first])
+                DiskRepository(draft, one_by_one).write_commits(default_branch, None, [first])
                 _sync_all(draft)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 draft.rename(path)
@@ -263,6 +266,7 @@ class HostedGit:
         self._known: dict[str, DiskRepository] = {}
         self._remotes: Mapping[str, str] | None = None
         self._lock = threading.Lock()
+        self._sync = Together()
         self._nursery = Nursery(root)
         self._nursery.sweep()
 
@@ -279,7 +283,7 @@ class HostedGit:
             raise RepositoryNotFoundError(f"There is no repository of project {name!r}; create the project first.")
         with self._lock:
             if name not in self._known:
-                self._known[name] = DiskRepository(self._path(name))
+                self._known[name] = DiskRepository(self._path(name), self._sync)
             return self._known[name]
 
     def place(self, remotes: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from app.stores.errors import RepositoryBusyError
 
@@ -151,11 +152,15 @@ def nap() -> None:
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """A new file that is on the disk when this returns, though its name in the folder may not be."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with new_file(path, mode) as file:
         file.write(content)
         file.flush()
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
+
+
+def new_file(path: Path, mode: int) -> BinaryIO:
+    """A file that was not there before, to be written. Raises FileExistsError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
 
 def _flock(descriptor: int) -> bool:

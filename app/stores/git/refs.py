@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from dulwich.refs import Ref, check_ref_format
@@ -141,7 +142,7 @@ class DiskRefs:
         """Compare and swap, durable on return. Call with the turn held. Raises as `check` and RepositoryBusyError."""
         _check_name(ref)
         path = self._path / ref
-        grown = [folder for folder in path.parents if not folder.exists()]
+        grown = list(takewhile(lambda folder: not folder.exists(), path.parents))
         with self._locked(ref, f"{new}\n".encode()) as lock:
             self.check(ref, expected)
             _clear(path)
