@@ -13,7 +13,7 @@ from app.registry.history import History
 from app.registry.lanes import Lanes
 from app.registry.manifest import InvalidEntryError, ObjectPin, entry_from
 from app.registry.messages import Idempotency, problem_with_message
-from app.registry.model import Actor, Artifact, Branch, Project
+from app.registry.model import Actor, Artifact, Branch, Commit, Project
 from app.registry.transfers import Transfers
 from app.registry.uploads import PREFIX, Upload
 from app.registry.writing import Proposal
@@ -159,6 +159,8 @@ class Artifacts:
             idempotency=Idempotency.of(request.key, said) if request.key else None,
         )
         after, written = await self._lanes.submit(branch, proposal)
+        if written.record:
+            self._history.remember(Commit(project, written.record))
         wanted = dict.fromkeys(name for change in changes if (name := _name_after(change)))
         entries = (written.manifest.entries.get(name) for name in wanted)
         artifacts = tuple(Artifact(project, written.commit, entry) for entry in entries if entry)

@@ -39,6 +39,10 @@ class History:
         """A commit by its full id, or None."""
         return self._remembered(project, oid) or await self._offload(self._commit, project, oid)
 
+    def remember(self, commit: Commit) -> None:
+        """Keep a commit that was just read, so that nobody looks it up."""
+        self._memory.put(f"{commit.project.name}:{commit.oid}", LEAST + len(commit.record.message), commit)
+
     async def at(self, project: Project, revision: str) -> Commit | None:
         """The commit a revision stands for, or None. Raises InvalidInputError for what is no revision."""
         asked = await self._named(project, parse(revision))
@@ -115,7 +119,7 @@ class History:
             found = Commit(project, self._git.repository(project.name).commit(oid))
         except CommitNotFoundError:
             return None
-        self._memory.put(f"{project.name}:{oid}", LEAST + len(found.record.message), found)
+        self.remember(found)
         return found
 
     def _resolve(self, project: Project, revision: Revision) -> Commit | None:

@@ -7,6 +7,7 @@ import hashlib
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import TypeVar
@@ -31,8 +32,8 @@ from app.registry.manifests import EMPTY, Manifests
 from app.registry.messages import Idempotency, describe, idempotency_of, with_trailers
 from app.registry.model import Actor, Branch, Change, ManifestAt, ManifestState
 from app.registry.remotes import refusals
-from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedError, RepositoryBusyError
-from app.stores.ports import NewCommit, Repository
+from app.stores.errors import CommitNotFoundError, PathConflictError, RefMovedError, RepositoryBusyError, StoreError
+from app.stores.ports import CommitRecord, NewCommit, Repository
 from app.stores.walks import newest_first
 
 T = TypeVar("T")
@@ -62,11 +63,15 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a proposal: the commit it is in (the head when nothing changed) and the manifest there."""
+    """What became of a proposal: the commit it is in (the head when nothing changed) and the manifest there.
+
+    `record` is that commit where it was just made.
+    """
 
     commit: str
     changed: bool
     manifest: Manifest
+    record: CommitRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +233,13 @@ class _Attempt:
     def _settled(
         self, decided: Sequence["Written | RegistryError | _Drafted | None"], oids: Sequence[str]
     ) -> list[Written | RegistryError | None]:
-        return [
-            Written(oids[one.index], True, one.manifest) if isinstance(one, _Drafted) else one  # noqa: FBT003 (a record's field)
-            for one in decided
-        ]
+        return [self._written(oids[one.index], one.manifest) if isinstance(one, _Drafted) else one for one in decided]
+
+    def _written(self, oid: str, manifest: Manifest) -> Written:
+        """What is on the branch by now, even should Git not let itself be read at this moment."""
+        with suppress(StoreError):
+            return Written(oid, True, manifest, self._repository.commit(oid))  # noqa: FBT003 (a record's field)
+        return Written(oid, True, manifest)  # noqa: FBT003 (a record's field)
 
     def _decide(self, proposal: Proposal) -> "Written | RegistryError | _Drafted | None":
         try:

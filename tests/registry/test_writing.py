@@ -16,11 +16,11 @@ from app.registry.errors import (
     ManifestBrokenError,
     NotFoundError,
 )
-from app.registry.model import Project
+from app.registry.model import Commit, Project
 from app.registry.registry import Registry
 from app.stores.errors import RefMovedError, RepositoryBusyError, RepositoryCorruptError
 from app.stores.git.memory import MemoryRepository
-from app.stores.ports import NewCommit
+from app.stores.ports import CommitRecord, NewCommit
 from tests.support.domain import ADA, GRACE, Desk, patch, put
 
 # ── One mutation, one commit ─────────────────────────────────────────────────────────────────
@@ -32,6 +32,27 @@ async def test_a_mutation_is_one_commit_with_its_author_and_the_registry_as_comm
     assert desk.log() == [done.commit]
     assert (record.author.name, record.author.email) == ("Grace", "grace@example.org")
     assert record.committer.name == "ML Registry"
+
+
+async def test_nobody_looks_up_the_commit_that_was_just_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = await desk.commit(put("a"))
+    record = desk.repository.commit(done.commit)
+    monkeypatch.setattr(desk.repository, "commit", unreadable)
+    assert await desk.registry.history.commit(desk.project, done.commit) == Commit(desk.project, record)
+
+
+async def test_what_is_on_the_branch_is_acknowledged_even_if_it_cannot_be_read_at_that_moment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as damaged:
+        damaged.setattr(desk.repository, "commit", unreadable)
+        done = await desk.commit(put("a"))
+    assert desk.head() == done.commit
+    assert await desk.registry.history.commit(desk.project, done.commit)
+
+
+def unreadable(oid: str) -> CommitRecord:
+    raise RepositoryCorruptError(f"{oid} cannot be read")
 
 
 async def test_the_trailers_name_who_really_did_it_and_the_key(desk: Desk) -> None:
