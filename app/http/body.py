@@ -104,7 +104,7 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def encode_json(value: Any) -> bytes:
-    """Compact JSON in UTF-8 of finite numbers, which the scalars see to. Raises TypeError for what JSON cannot say."""
+    """Compact JSON in UTF-8 of finite numbers: manifests hold no others. Raises TypeError for what JSON cannot say."""
     try:
         return orjson.dumps(value, option=AS_JSON_DOES)
     except orjson.JSONEncodeError:  # half a surrogate pair, which JSON can escape, or an integer of more than 64 bits

@@ -6,8 +6,9 @@ process, and always again from Git.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -27,7 +28,7 @@ from app.registry.manifest import (
     read_stored,
     to_json,
 )
-from app.registry.model import ManifestAt, ManifestState, Project
+from app.registry.model import Artifact, ManifestAt, ManifestState, Project
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError, CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost, Repository
@@ -38,6 +39,10 @@ LARGE = 64 * 1024
 """Bytes; a file of more is read in another process, or whoever else asks would notice."""
 LEAST = 2_000
 """Bytes that even the smallest file counts for, since what is kept of it takes as many."""
+ARTIFACT = 1_000
+"""Bytes that an artifact in a list counts for, together with its entry: 67,000 artifacts are kept."""
+MANY = 1_000
+"""Entries; more are put in order, or looked through, in a thread."""
 EMPTY = Manifest(entries={}, problems=())
 log = logging.getLogger("ml_registry.manifests")
 
@@ -83,6 +88,7 @@ class Manifests:
         self._memory: Memory[Manifest | tuple[Problem, ...]] = Memory()
         self._at: Memory[ManifestAt] = Memory()
         self._entries: Memory[tuple[Entry | None]] = Memory()
+        self._listed: Memory[Sequence[Artifact]] = Memory()
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -96,6 +102,17 @@ class Manifests:
         manifest = await self._offload(self.load, self._git.repository(project.name), blob)
         await self.share(blob, manifest)
         return manifest
+
+    async def artifacts(self, project: Project, commit: str, blob: str | None) -> Sequence[Artifact]:
+        """What a commit that serves the manifest of a blob holds, in the order of the names. Put in order once."""
+        key = f"{project.name}:{commit}:{blob}"
+        listed = self._listed.get(key)
+        if listed is None or (listed and listed[0].project is not project):
+            manifest = await self.get(project, blob)
+            make = partial(_in_order, project, commit, manifest)
+            listed = make() if len(manifest.entries) <= MANY else await self._offload(make)
+            self._listed.put(key, ARTIFACT * len(listed), listed)
+        return listed
 
     async def share(self, blob: str, manifest: Manifest) -> None:
         """Put a manifest where every process finds it. Without a cache it stays where it is: in Git."""
@@ -257,6 +274,10 @@ class Manifests:
                 return file, parents[0] if file else None
             parents = repository.commit(parents[0]).parents
         return None, None
+
+
+def _in_order(project: Project, commit: str, manifest: Manifest) -> Sequence[Artifact]:
+    return [Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items())]
 
 
 def _key(blob: str) -> str:

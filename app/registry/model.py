@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from app.registry.manifest import Entry, Problem
+from app.registry.manifest import Entry, ObjectPin, Problem
 from app.stores.ports import CommitRecord
 
 DEFAULT_MANIFEST_PATH = "artifacts.yml"
@@ -94,6 +94,19 @@ class Artifact:
     def name(self) -> str:
         """The entry's name."""
         return self.entry.name
+
+    @property
+    def object(self) -> "StoredObject | None":
+        """The bytes the entry pins, or None."""
+        return StoredObject(self.project, self.entry.object) if self.entry.object else None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Bytes of a project that an entry pins."""
+
+    project: Project
+    pin: ObjectPin
 
 
 class ChangeKind(Enum):

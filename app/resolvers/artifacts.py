@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
 from app.registry.errors import InvalidInputError
 from app.registry.index import Hit, Hits
-from app.registry.manifest import Entry, Manifest
+from app.registry.manifest import Entry
 from app.registry.model import Artifact, Branch, Commit, Project
 from app.registry.search import ArtifactFilter, asks_store, matcher
 from app.resolvers import branches, commits
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
 from app.resolvers.paging import page as page_of
-
-NO_FILTER = ArtifactFilter()
 
 
 async def find(context: Context, project_name: str, name: str, branch: str | None, at: str | None) -> Artifact | None:
@@ -47,18 +45,17 @@ async def page_of_branch(
     context: Context, branch: Branch, first: int | None, after: str | None, wanted: ArtifactFilter | None
 ) -> Page[Artifact]:
     """The entries of a branch, by name."""
-    manifest = await context.registry.manifests.get(branch.project, branch.at.blob)
-    scope = ("artifacts", branch.project.name, branch.name)
-    return await _page(context, scope, (branch.project, branch.head, manifest), first, after, wanted)
+    listed = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
+    return await _page(context, ("artifacts", branch.project.name, branch.name), listed, first, after, wanted)
 
 
 async def page_of_commit(
     context: Context, commit: Commit, first: int | None, after: str | None, wanted: ArtifactFilter | None
 ) -> Page[Artifact]:
     """The entries as they were at a commit, by name."""
-    manifest = await context.registry.history.manifest(commit)
-    scope = ("artifacts at", commit.project.name, commit.oid)
-    return await _page(context, scope, (commit.project, commit.oid, manifest), first, after, wanted)
+    at = await context.registry.history.manifest_at(commit)
+    listed = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
+    return await _page(context, ("artifacts at", commit.project.name, commit.oid), listed, first, after, wanted)
 
 
 async def page(context: Context, first: int | None, after: str | None, wanted: ArtifactFilter | None) -> Page[Artifact]:
@@ -105,28 +102,27 @@ async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
 async def _page(
     context: Context,
     scope: tuple[str, ...],
-    place: tuple[Project, str, Manifest],
+    listed: Sequence[Artifact],
     first: int | None,
     after: str | None,
     wanted: ArtifactFilter | None,
 ) -> Page[Artifact]:
-    wanted = wanted or NO_FILTER
+    named = EVERYTHING
+    if wanted is not None:
+        listed, named = await _matching(context, listed, wanted), _named(wanted)
+    return page_of(Request((*scope, named), first, after, context.limits.page_size), listed, lambda one: (one.name,))
+
+
+async def _matching(context: Context, listed: Sequence[Artifact], wanted: ArtifactFilter) -> Sequence[Artifact]:
     if wanted.project is not None or wanted.branch is not None:
         raise InvalidInputError.of(
             "filter", "This list is of one commit; filter by project or branch on the query root."
         )
-    project, commit, manifest = place
-    entries = await context.registry.offload(_matching, manifest, wanted)
-    artifacts = [Artifact(project, commit, entry) for entry in entries]
-    if wanted.object_states and asks_store(wanted.object_states):
-        artifacts = await context.registry.presence.among(artifacts, wanted.object_states)
-    request = Request((*scope, _named(wanted)), first, after, context.limits.page_size)
-    return page_of(request, artifacts, lambda one: (one.name,))
-
-
-def _matching(manifest: Manifest, wanted: ArtifactFilter) -> list[Entry]:
     test = matcher(wanted)
-    return [entry for _, entry in sorted(manifest.entries.items()) if test(entry)]
+    found = await context.registry.offload(lambda: [one for one in listed if test(one.entry)])
+    if wanted.object_states and asks_store(wanted.object_states):
+        return await context.registry.presence.among(found, wanted.object_states)
+    return found
 
 
 def _page_of_hits(request: Request, found: Sequence[Hit]) -> Page[Artifact]:
@@ -134,10 +130,14 @@ def _page_of_hits(request: Request, found: Sequence[Hit]) -> Page[Artifact]:
     return placed.map(lambda hit: hit.artifact)
 
 
+def _artifact(project: Project, commit: str, entry: Entry | None) -> Artifact | None:
+    return Artifact(project, commit, entry) if entry else None
+
+
 def _named(wanted: ArtifactFilter) -> str:
     """A filter's name in cursors: short however long the filter is, since every cursor of a page carries it."""
     return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 
-def _artifact(project: Project, commit: str, entry: Entry | None) -> Artifact | None:
-    return Artifact(project, commit, entry) if entry else None
+NO_FILTER = ArtifactFilter()
+EVERYTHING = _named(NO_FILTER)

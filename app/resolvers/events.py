@@ -6,9 +6,10 @@ from app.registry.errors import InvalidInputError
 from app.registry.feed import EventFilter, Place, Told
 from app.registry.model import Event, Project
 from app.resolvers.context import Context
-from app.resolvers.paging import Edge, Page, Request, decode, encode, window
+from app.resolvers.paging import Cursors, Edge, Page, Request, decode, window
 
 SCOPE = ("events",)
+CURSORS = Cursors(SCOPE)
 
 
 async def page(context: Context, project: Project, first: int | None, after: str | None) -> Page[Event]:
@@ -28,12 +29,12 @@ async def follow(context: Context, wanted: EventFilter | None, after: str | None
     """The events from now on, or from just after a cursor."""
     test = (wanted or EventFilter()).test()
     async for told in context.registry.telling.follow(_place(after), test):
-        yield Edge(cursor(told.place), told.event)
+        yield Edge(told.event, told.place, CURSORS)
 
 
 def cursor(place: Place) -> str:
     """What names a place to callers."""
-    return encode(SCOPE, place)
+    return CURSORS.of(place)
 
 
 def _key(told: Told) -> Place:

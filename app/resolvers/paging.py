@@ -6,8 +6,8 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.registry.errors import InvalidInputError
 
@@ -19,31 +19,75 @@ CHECK = 8
 COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Edge(Generic[T]):
-    """An element of a list and the cursor that names it."""
+class Cursors:
+    """The cursors of one list. What names the list is made once, however many elements are named, and for the first."""
 
-    cursor: str
+    def __init__(self, scope: Key) -> None:
+        self._scope = scope
+
+    @cached_property
+    def _named(self) -> "hashlib._Hash":
+        return hashlib.sha256(json.dumps(self._scope, ensure_ascii=True, default=str).encode() + b"\0")
+
+    def of(self, key: Key) -> str:
+        """The cursor of an element."""
+        text = COMPACT(key).encode("utf-8", "surrogatepass")
+        return base64.urlsafe_b64encode(self.check(text) + text).decode().rstrip("=")
+
+    def check(self, text: bytes) -> bytes:
+        """What only this list puts before a key."""
+        named = self._named.copy()
+        named.update(text)
+        return named.digest()[:CHECK]
+
+
+class Edge(NamedTuple, Generic[T]):
+    """An element of a list, and its key among those of the list."""
+
     node: T
+    key: Key
+    cursors: Cursors
+
+    @property
+    def cursor(self) -> str:
+        """What names the element to callers."""
+        return self.cursors.of(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A part of a list. `total` counts the whole list, and is None where counting would mean walking it."""
+class Page(NamedTuple, Generic[T]):
+    """A part of a list. `total` counts the whole list, and is None where counting would mean walking it.
 
-    edges: tuple[Edge[T], ...]
+    `key` is that of the n-th element. Of it cursors are made, when somebody asks for one.
+    """
+
+    nodes: Sequence[T]
     has_next: bool
     has_previous: bool
-    total: int | None = None
+    total: int | None
+    key: Callable[[int], Key]
+    cursors: Cursors
+
+    @property
+    def edges(self) -> list[Edge[T]]:
+        """The elements with what names them."""
+        return [Edge(node, self.key(place), self.cursors) for place, node in enumerate(self.nodes)]
+
+    @property
+    def start(self) -> str | None:
+        """The cursor of the first element; None on an empty page."""
+        return self.cursors.of(self.key(0)) if self.nodes else None
+
+    @property
+    def end(self) -> str | None:
+        """The cursor of the last element; None on an empty page."""
+        return self.cursors.of(self.key(len(self.nodes) - 1)) if self.nodes else None
 
     def map(self, view: Callable[[T], U]) -> "Page[U]":
         """The same page of what each element is shown as."""
-        edges = tuple(Edge(edge.cursor, view(edge.node)) for edge in self.edges)
-        return Page(edges, self.has_next, self.has_previous, self.total)
+        return Page([view(node) for node in self.nodes], *self[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Which part of which list: `scope` names the list with all that shapes it, so that no cursor fits another."""
 
     scope: Key
@@ -63,24 +107,6 @@ class Request:
     def start(self) -> Key | None:
         """The key of the element the page comes after. Raises InvalidInputError for what is no cursor of this list."""
         return None if self.after is None else decode(self.scope, self.after)
-
-
-class Cursors:
-    """The cursors of one list. What names the list is made once, however many elements are shown."""
-
-    def __init__(self, scope: Key) -> None:
-        self._named = hashlib.sha256(json.dumps(scope, ensure_ascii=True, default=str).encode() + b"\0")
-
-    def of(self, key: Key) -> str:
-        """The cursor of an element."""
-        text = COMPACT(key).encode("utf-8", "surrogatepass")
-        return base64.urlsafe_b64encode(self.check(text) + text).decode().rstrip("=")
-
-    def check(self, text: bytes) -> bytes:
-        """What only this list puts before a key."""
-        named = self._named.copy()
-        named.update(text)
-        return named.digest()[:CHECK]
 
 
 def encode(scope: Key, key: Key) -> str:
@@ -110,15 +136,12 @@ def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[
     if start is not None and items and [*map(type, start)] != [*map(type, key(items[0]))]:
         raise _foreign()  # somebody made it up, and knew how
     begin = bisect_right(items, start, key=key) if start is not None else 0
-    shown = items[begin : begin + size]
-    cursors = Cursors(request.scope)
-    edges = tuple(Edge(cursors.of(key(item)), item) for item in shown)
-    return Page(edges, begin + size < len(items), begin > 0, len(items))
+    shown, total = items[begin : begin + size], len(items)
+    return Page(shown, begin + size < total, begin > 0, total, lambda n: key(shown[n]), Cursors(request.scope))
 
 
 def window(request: Request, found: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
     """A page of a list that is walked: `found` begins at the page and has one element more if there is one."""
     size = request.size()
-    cursors = Cursors(request.scope)
-    edges = tuple(Edge(cursors.of(key(item)), item) for item in found[:size])
-    return Page(edges, len(found) > size, request.after is not None)
+    shown, more = found[:size], len(found) > size
+    return Page(shown, more, request.after is not None, None, lambda n: key(shown[n]), Cursors(request.scope))

@@ -1,19 +1,20 @@
 """Artifacts, the bytes they pin and the filters that find them, as callers see them."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import strawberry
 from strawberry import UNSET
 
-from app.registry import model, search
+from app.registry import manifest, model, search
 from app.registry.index import Hit
 from app.registry.model import ObjectState
 from app.resolvers import artifacts, commits
+from app.resolvers.paging import Edge, Page
 from app.schema import described
 from app.schema.info import Info
 from app.schema.node import Node
-from app.schema.paging import PageInfo, connection, counted
+from app.schema.paging import PageInfo
 from app.schema.scalars import JSON
 from app.schema.transfer import StoredObject
 
@@ -26,58 +27,39 @@ class Label:
     value: Its value; null when the label is the word alone.
     """
 
-    key: str
-    value: str | None
+    label: strawberry.Private[manifest.Label]
+    key: str = described.attribute("label.key")
+    value: str | None = described.attribute("label.value")
 
 
 @described.type_
 class Artifact(Node):
-    """One entry of a manifest as of one commit. It never changes, and its id names the commit."""
+    """One entry of a manifest as of one commit. It never changes, and its id names the commit.
+
+    name: The entry's name, unique in its manifest.
+    data_object_id: The data's id as the manifest has it, as text: 123, 007 and "abc" stay what they were; null without
+        one.
+    type: What kind of artifact it is; null when nobody said.
+    description: What it is in words; empty when nobody said.
+    labels: The words attached to it.
+    metadata: Every key of the entry that is not one of the reserved ones, as an object.
+    entry: The whole entry as an object, in the order of the file.
+    project: The project it is in. Costs nothing.
+    object: The bytes it pins; null when it pins none. Costs nothing.
+    """
 
     value: strawberry.Private[model.Artifact]
+    name: str = described.attribute("value.entry.name")
+    data_object_id: strawberry.ID | None = described.attribute("value.entry.data_object_id")
+    type: str | None = described.attribute("value.entry.type")
+    description: str = described.attribute("value.entry.description")
+    labels: list[Label] = described.list_of("value.entry.labels", lambda: Label)
+    metadata: JSON = described.attribute("value.entry.metadata")
+    entry: JSON = described.attribute("value.entry.entry")
+    project: "Project" = described.shown("value.project", lambda: Project)
 
     def key(self) -> tuple[str, ...]:
         return "Artifact", self.value.project.name, self.value.commit, self.value.name
-
-    @described.field
-    def name(self) -> str:
-        """The entry's name, unique in its manifest."""
-        return self.value.name
-
-    @described.field
-    def data_object_id(self) -> strawberry.ID | None:
-        """The data's id as the manifest has it, as text: 123, 007 and "abc" stay what they were; null without one."""
-        return cast("strawberry.ID | None", self.value.entry.data_object_id)
-
-    @described.field
-    def type(self) -> str | None:
-        """What kind of artifact it is; null when nobody said."""
-        return self.value.entry.type
-
-    @described.field
-    def description(self) -> str:
-        """What it is in words; empty when nobody said."""
-        return self.value.entry.description
-
-    @described.field
-    def labels(self) -> list[Label]:
-        """The words attached to it."""
-        return [Label(key=label.key, value=label.value) for label in self.value.entry.labels]
-
-    @described.field
-    def metadata(self) -> JSON:
-        """Every key of the entry that is not one of the reserved ones, as an object."""
-        return cast("JSON", self.value.entry.metadata)
-
-    @described.field
-    def entry(self) -> JSON:
-        """The whole entry as an object, in the order of the file."""
-        return cast("JSON", self.value.entry.entry)
-
-    @described.field
-    def project(self) -> "Project":
-        """The project it is in. Costs nothing."""
-        return Project(value=self.value.project)
 
     @described.field
     async def commit(self, info: Info) -> "Commit":
@@ -90,11 +72,7 @@ class Artifact(Node):
         found = await commits.last_change(info.context, self.value)
         return Change(value=found) if found else None
 
-    @described.field
-    def object(self) -> StoredObject | None:
-        """The bytes it pins; null when it pins none. Costs nothing."""
-        pin = self.value.entry.object
-        return StoredObject(project=self.value.project, pin=pin) if pin else None
+    object: StoredObject | None = described.shown("value.object", lambda: StoredObject)
 
     @described.field
     async def history(self, info: Info, first: int | None = 20, after: str | None = None) -> "ChangeConnection":
@@ -104,7 +82,7 @@ class Artifact(Node):
         after: The cursor of the change before the page; the page begins at the newest when left out.
         """
         page = await commits.of_artifact(info.context, self.value, first, after)
-        return connection(ChangeConnection, ChangeEdge, page, change_view)
+        return ChangeConnection(value=page)
 
 
 @described.type_
@@ -115,8 +93,9 @@ class ArtifactEdge:
     node: The artifact.
     """
 
-    cursor: str
-    node: Artifact
+    value: strawberry.Private[Edge[model.Artifact]]
+    cursor: str = described.attribute("value.cursor")
+    node: Artifact = described.shown("value.node", lambda: Artifact)
 
 
 @described.type_
@@ -129,10 +108,11 @@ class ArtifactConnection:
     total_count: How many artifacts the whole list has.
     """
 
-    edges: list[ArtifactEdge]
-    nodes: list[Artifact]
-    page_info: PageInfo
-    total_count: int
+    value: strawberry.Private[Page[model.Artifact]]
+    edges: list[ArtifactEdge] = described.list_of("value.edges", lambda: ArtifactEdge)
+    nodes: list[Artifact] = described.list_of("value.nodes", lambda: Artifact)
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
+    total_count: int = described.attribute("value.total")
 
 
 @described.type_
@@ -153,13 +133,12 @@ class DataObject:
         after: The cursor of the entry before the page; the page begins at the start when left out.
         """
         page = artifacts.page_of_data_object(info.context, self.id, self.found, first, after)
-        return counted(ArtifactConnection, ArtifactEdge, page, lambda one: Artifact(value=one))
+        return ArtifactConnection(value=page)
 
     @described.field
     def object(self) -> StoredObject | None:
         """The bytes the first of them pins; null when none of them pins any."""
-        pinned = ((hit.artifact.project, hit.artifact.entry.object) for hit in self.found)
-        return next((StoredObject(project=project, pin=pin) for project, pin in pinned if pin), None)
+        return next((StoredObject(value=hit.artifact.object) for hit in self.found if hit.artifact.object), None)
 
 
 @described.input_
@@ -256,5 +235,5 @@ def _given(value: Any) -> Any:
 
 
 # The nouns speak of each other: these are needed only once a request is answered.
-from app.schema.history import Change, ChangeConnection, ChangeEdge, Commit, change_view  # noqa: E402
+from app.schema.history import Change, ChangeConnection, Commit  # noqa: E402
 from app.schema.project import Project  # noqa: E402

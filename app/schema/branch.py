@@ -4,36 +4,30 @@ import strawberry
 
 from app.registry import model
 from app.resolvers import artifacts, commits
+from app.resolvers.paging import Edge, Page
 from app.schema import described
 from app.schema.info import Info
 from app.schema.manifest import Manifest
 from app.schema.node import Node
-from app.schema.paging import PageInfo, connection, counted
+from app.schema.paging import PageInfo
 
 
 @described.type_
 class Branch(Node):
-    """A branch as its head has it."""
+    """A branch as its head has it.
+
+    name: The short name: `main`, not `refs/heads/main`.
+    is_default: Whether HEAD names this branch.
+    project: The project it is a branch of. Costs nothing.
+    """
 
     value: strawberry.Private[model.Branch]
+    name: str = described.attribute("value.name")
+    is_default: bool = described.attribute("value.is_default")
+    project: "Project" = described.shown("value.project", lambda: Project)
 
     def key(self) -> tuple[str, ...]:
         return "Branch", self.value.project.name, self.value.name
-
-    @described.field
-    def name(self) -> str:
-        """The short name: `main`, not `refs/heads/main`."""
-        return self.value.name
-
-    @described.field
-    def is_default(self) -> bool:
-        """Whether HEAD names this branch."""
-        return self.value.is_default
-
-    @described.field
-    def project(self) -> "Project":
-        """The project it is a branch of. Costs nothing."""
-        return Project(value=self.value.project)
 
     @described.field
     async def head(self, info: Info) -> "Commit":
@@ -71,7 +65,7 @@ class Branch(Node):
         page = await artifacts.page_of_branch(
             info.context, self.value, first, after, filter.wanted() if filter else None
         )
-        return counted(ArtifactConnection, ArtifactEdge, page, lambda one: Artifact(value=one))
+        return ArtifactConnection(value=page)
 
     @described.field
     async def history(self, info: Info, first: int | None = 20, after: str | None = None) -> "CommitConnection":
@@ -81,7 +75,7 @@ class Branch(Node):
         after: The cursor of the commit before the page; the page begins at the newest when left out.
         """
         page = await commits.of_branch(info.context, self.value, first, after)
-        return connection(CommitConnection, CommitEdge, page, lambda one: Commit(value=one))
+        return CommitConnection(value=page)
 
 
 @described.type_
@@ -92,8 +86,9 @@ class BranchEdge:
     node: The branch.
     """
 
-    cursor: str
-    node: Branch
+    value: strawberry.Private[Edge[model.Branch]]
+    cursor: str = described.attribute("value.cursor")
+    node: Branch = described.shown("value.node", lambda: Branch)
 
 
 @described.type_
@@ -106,13 +101,14 @@ class BranchConnection:
     total_count: How many branches the whole list has.
     """
 
-    edges: list[BranchEdge]
-    nodes: list[Branch]
-    page_info: PageInfo
-    total_count: int
+    value: strawberry.Private[Page[model.Branch]]
+    edges: list[BranchEdge] = described.list_of("value.edges", lambda: BranchEdge)
+    nodes: list[Branch] = described.list_of("value.nodes", lambda: Branch)
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
+    total_count: int = described.attribute("value.total")
 
 
 # The nouns speak of each other: these are needed only once a request is answered.
-from app.schema.artifact import Artifact, ArtifactConnection, ArtifactEdge, ArtifactFilter  # noqa: E402
-from app.schema.history import Commit, CommitConnection, CommitEdge  # noqa: E402
+from app.schema.artifact import Artifact, ArtifactConnection, ArtifactFilter  # noqa: E402
+from app.schema.history import Commit, CommitConnection  # noqa: E402
 from app.schema.project import Project  # noqa: E402

@@ -7,7 +7,10 @@ lines indented further: the attributes of a type, the arguments of a field, the 
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
@@ -16,6 +19,8 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 C = TypeVar("C", bound=type)
+ATTRIBUTE = "attribute"
+"""The key of an `Attribute` in the metadata of its field."""
 LINE = re.compile(r"(\w+): (.*)")
 
 
@@ -53,8 +58,12 @@ def _describe(cls: C) -> C:
 
 @dataclass_transform(kw_only_default=True)
 def type_(cls: C) -> C:
-    """An object type."""
-    return _describe(strawberry.type(cls))
+    """An object type. Its fields stand in the schema as they do in the class: attributes without a value first."""
+    written = [*vars(cls)]
+    made = _describe(strawberry.type(cls))
+    fields_of: list[StrawberryField] = made.__strawberry_definition__.fields  # type: ignore[attr-defined]
+    fields_of.sort(key=lambda one: written.index(one.python_name) if one.python_name in written else -1)
+    return made
 
 
 @dataclass_transform(kw_only_default=True)
@@ -87,6 +96,49 @@ def enum(cls: type[Enum], doc: str) -> None:
 def field(resolver: Callable[..., Any]) -> Any:
     """A field computed by a method, with its arguments."""
     return _with_arguments(strawberry.field(resolver), resolver)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A field that no method is needed for: where its value stands, and the type that shows it to callers, if one does.
+
+    `path` leads from the object to the value, by way of the attribute that the object is made with.
+    """
+
+    path: str
+    view: Callable[[], type] | None = None
+
+
+def attribute(path: str) -> Any:
+    """A field whose value stands at a path such as `value.entry.type`. The docstring of its type describes it."""
+    get = attrgetter(path)
+    resolver = lambda self: get(self)  # noqa: E731,PLW0108  Strawberry looks for `self`
+    return strawberry.field(resolver=resolver, metadata={ATTRIBUTE: Attribute(path)})
+
+
+def shown(path: str, view: Callable[[], type]) -> Any:
+    """The same where callers see a value through a type, which is only needed once a request is answered."""
+    get = attrgetter(path)
+    return strawberry.field(resolver=lambda self: _show(view(), get(self)), metadata={ATTRIBUTE: Attribute(path, view)})
+
+
+def list_of(path: str, view: Callable[[], type]) -> Any:
+    """The same for a list or a tuple of such values."""
+    get = attrgetter(path)
+    return strawberry.field(
+        resolver=lambda self: [_show(view(), one) for one in get(self)], metadata={ATTRIBUTE: Attribute(path, view)}
+    )
+
+
+@cache
+def holds(view: type) -> str:
+    """The name of the one attribute that such a type is made with."""
+    (name,) = (one.name for one in fields(view) if one.init)
+    return name
+
+
+def _show(view: type, value: object) -> Any:
+    return None if value is None else view(**{holds(view): value})
 
 
 def mutation(resolver: Callable[..., Any]) -> Any:

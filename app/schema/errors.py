@@ -9,7 +9,7 @@ from app.registry import errors
 from app.registry.errors import Subject
 from app.resolvers import events
 from app.schema import described
-from app.schema.history import Change, change_view
+from app.schema.history import Change
 from app.schema.manifest import ManifestProblem
 from app.schema.scalars import Digest, GitObjectID
 
@@ -188,7 +188,7 @@ def handlers() -> list[strawberry.ExceptionHandler[Any]]:
         _Handler(
             errors.ConflictError,
             ConflictError,
-            lambda e: {"head": e.head, "changes": [change_view(change) for change in e.changes]},
+            lambda e: {"head": e.head, "changes": [Change(value=change) for change in e.changes]},
         ),
         _Handler(
             errors.ManifestBrokenError,

@@ -7,6 +7,7 @@ import strawberry
 from app.registry import model
 from app.registry.feed import EventFilter as Wanted
 from app.registry.model import EventKind, ObjectState
+from app.resolvers.paging import Edge, Page
 from app.schema import described
 from app.schema.history import Change
 from app.schema.manifest import ManifestProblem
@@ -128,14 +129,18 @@ class EventEdge:
     """An event and its place in the stream.
 
     cursor: Names the place, for `after`.
-    node: The event.
     """
 
-    cursor: str
-    node: Event
+    value: strawberry.Private[Edge[model.Event]]
+    cursor: str = described.attribute("value.cursor")
+
+    @described.field
+    def node(self) -> Event:
+        """The event."""
+        return event_view(self.value.node)
 
     def __hash__(self) -> int:
-        return hash(self.cursor)
+        return hash(self.value.key)
 
 
 @described.type_
@@ -143,13 +148,18 @@ class EventConnection:
     """A page of events.
 
     edges: The events with their cursors.
-    nodes: The events alone.
     page_info: Where the page stands in the list.
     """
 
-    edges: list[EventEdge]
-    nodes: list[Event]
-    page_info: PageInfo
+    value: strawberry.Private[Page[model.Event]]
+    edges: list[EventEdge] = described.list_of("value.edges", lambda: EventEdge)
+
+    @described.field
+    def nodes(self) -> list[Event]:
+        """The events alone."""
+        return [event_view(one) for one in self.value.nodes]
+
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
 
 
 @described.input_

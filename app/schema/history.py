@@ -8,10 +8,11 @@ import strawberry
 from app.registry import diff, model
 from app.registry.model import ChangeKind
 from app.resolvers import artifacts, commits, manifests
+from app.resolvers.paging import Edge, Page
 from app.schema import described
 from app.schema.info import Info
 from app.schema.node import Node
-from app.schema.paging import PageInfo, connection, counted
+from app.schema.paging import PageInfo
 from app.schema.scalars import JSON, GitObjectID
 from app.stores import ports
 
@@ -127,7 +128,7 @@ class Commit(Node):
         page = await artifacts.page_of_commit(
             info.context, self.value, first, after, filter.wanted() if filter else None
         )
-        return counted(ArtifactConnection, ArtifactEdge, page, lambda one: Artifact(value=one))
+        return ArtifactConnection(value=page)
 
     @described.field
     async def changes(self, info: Info, first: int | None = 20, after: str | None = None) -> "ChangeConnection":
@@ -137,7 +138,7 @@ class Commit(Node):
         after: The cursor of the change before the page; the page begins at the start when left out.
         """
         page = await commits.changes(info.context, self.value, first, after)
-        return connection(ChangeConnection, ChangeEdge, page, change_view)
+        return ChangeConnection(value=page)
 
 
 @described.type_
@@ -148,8 +149,9 @@ class CommitEdge:
     node: The commit.
     """
 
-    cursor: str
-    node: Commit
+    value: strawberry.Private[Edge[model.Commit]]
+    cursor: str = described.attribute("value.cursor")
+    node: Commit = described.shown("value.node", lambda: Commit)
 
 
 @described.type_
@@ -161,9 +163,10 @@ class CommitConnection:
     page_info: Where the page stands in the list.
     """
 
-    edges: list[CommitEdge]
-    nodes: list[Commit]
-    page_info: PageInfo
+    value: strawberry.Private[Page[model.Commit]]
+    edges: list[CommitEdge] = described.list_of("value.edges", lambda: CommitEdge)
+    nodes: list[Commit] = described.list_of("value.nodes", lambda: Commit)
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
 
 
 @described.type_
@@ -220,11 +223,6 @@ class Change:
         ]
 
 
-def change_view(change: model.Change) -> Change:
-    """A change as callers see it."""
-    return Change(value=change)
-
-
 @described.type_
 class ChangeEdge:
     """A change and its place in a list.
@@ -233,8 +231,9 @@ class ChangeEdge:
     node: The change.
     """
 
-    cursor: str
-    node: Change
+    value: strawberry.Private[Edge[model.Change]]
+    cursor: str = described.attribute("value.cursor")
+    node: Change = described.shown("value.node", lambda: Change)
 
 
 @described.type_
@@ -246,9 +245,10 @@ class ChangeConnection:
     page_info: Where the page stands in the list.
     """
 
-    edges: list[ChangeEdge]
-    nodes: list[Change]
-    page_info: PageInfo
+    value: strawberry.Private[Page[model.Change]]
+    edges: list[ChangeEdge] = described.list_of("value.edges", lambda: ChangeEdge)
+    nodes: list[Change] = described.list_of("value.nodes", lambda: Change)
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
 
 
 @described.type_
@@ -270,10 +270,10 @@ class Comparison:
         after: The cursor of the change before the page; the page begins at the start when left out.
         """
         page = await commits.compared(info.context, self.base.value, self.head.value, first, after)
-        return connection(ChangeConnection, ChangeEdge, page, change_view)
+        return ChangeConnection(value=page)
 
 
 # The nouns speak of each other: these are needed only once a request is answered.
-from app.schema.artifact import Artifact, ArtifactConnection, ArtifactEdge, ArtifactFilter  # noqa: E402
+from app.schema.artifact import Artifact, ArtifactConnection, ArtifactFilter  # noqa: E402
 from app.schema.manifest import Manifest  # noqa: E402
 from app.schema.project import Project  # noqa: E402

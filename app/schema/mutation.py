@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from app.registry import artifacts as domain
+from app.registry import model
 from app.resolvers import artifacts, branches, commits, objects, projects
 from app.schema import described
 from app.schema.artifact import Artifact
@@ -255,7 +256,7 @@ class Mutation:
         done = await objects.complete_upload(info.context, input.upload, input.etags)
         return CompleteUploadSuccess(
             upload=Upload(value=done.upload),
-            object=StoredObject(project=done.project, pin=done.pin),
+            object=StoredObject(value=model.StoredObject(done.project, done.pin)),
             artifacts=[Artifact(value=one) for one in done.artifacts],
         )
 

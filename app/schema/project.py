@@ -1,17 +1,17 @@
 """Projects, as callers see them."""
 
 from datetime import datetime
-from typing import cast
 
 import strawberry
 
 from app.registry import model
 from app.registry.model import SyncState
 from app.resolvers import branches, commits, events, projects
+from app.resolvers.paging import Edge, Page
 from app.schema import described
 from app.schema.info import Info
 from app.schema.node import Node
-from app.schema.paging import PageInfo, connection, counted
+from app.schema.paging import PageInfo
 from app.schema.scalars import HEAD, URL, GitRevision
 
 described.enum(
@@ -46,32 +46,22 @@ class SyncStatus:
 
 @described.type_
 class Project(Node):
-    """One Git repository, and the artifacts its branches hold."""
+    """One Git repository, and the artifacts its branches hold.
+
+    name: The name, unique in the registry, with `/` between its parts.
+    description: What the project is about; empty when nobody said.
+    remote_url: Where the repository lies, without credentials; null when the registry hosts it itself.
+    manifest_path: The path of the manifest in the repository: `artifacts.yml` unless the project says otherwise.
+    """
 
     value: strawberry.Private[model.Project]
+    name: str = described.attribute("value.name")
+    description: str = described.attribute("value.description")
+    remote_url: URL | None = described.attribute("value.remote_url")
+    manifest_path: str = described.attribute("value.manifest_path")
 
     def key(self) -> tuple[str, ...]:
         return "Project", self.value.name
-
-    @described.field
-    def name(self) -> str:
-        """The name, unique in the registry, with `/` between its parts."""
-        return self.value.name
-
-    @described.field
-    def description(self) -> str:
-        """What the project is about; empty when nobody said."""
-        return self.value.description
-
-    @described.field
-    def remote_url(self) -> URL | None:
-        """Where the repository lies, without credentials; null when the registry hosts it itself."""
-        return cast("URL | None", self.value.remote_url)
-
-    @described.field
-    def manifest_path(self) -> str:
-        """The path of the manifest in the repository: `artifacts.yml` unless the project says otherwise."""
-        return self.value.manifest_path
 
     @described.field
     def viewer_can_write(self, info: Info) -> bool:
@@ -104,7 +94,7 @@ class Project(Node):
         prefix: Only branches whose names begin with this.
         """
         page = await branches.page(info.context, self.value, first, after, prefix)
-        return counted(BranchConnection, BranchEdge, page, lambda one: Branch(value=one))
+        return BranchConnection(value=page)
 
     @described.field
     async def commit(self, info: Info, at: GitRevision | None = HEAD) -> "Commit | None":
@@ -133,7 +123,7 @@ class Project(Node):
         after: The cursor of the event before the page; the same cursors as `Subscription.events` gives.
         """
         page = await events.page(info.context, self.value, first, after)
-        return connection(EventConnection, EventEdge, page, event_view)
+        return EventConnection(value=page)
 
     @described.field
     def sync(self, info: Info) -> SyncStatus:
@@ -150,8 +140,9 @@ class ProjectEdge:
     node: The project.
     """
 
-    cursor: str
-    node: Project
+    value: strawberry.Private[Edge[model.Project]]
+    cursor: str = described.attribute("value.cursor")
+    node: Project = described.shown("value.node", lambda: Project)
 
 
 @described.type_
@@ -164,13 +155,14 @@ class ProjectConnection:
     total_count: How many projects the whole list has.
     """
 
-    edges: list[ProjectEdge]
-    nodes: list[Project]
-    page_info: PageInfo
-    total_count: int
+    value: strawberry.Private[Page[model.Project]]
+    edges: list[ProjectEdge] = described.list_of("value.edges", lambda: ProjectEdge)
+    nodes: list[Project] = described.list_of("value.nodes", lambda: Project)
+    page_info: PageInfo = described.shown("value", lambda: PageInfo)
+    total_count: int = described.attribute("value.total")
 
 
 # The nouns speak of each other: these are needed only once a request is answered.
-from app.schema.branch import Branch, BranchConnection, BranchEdge  # noqa: E402
-from app.schema.events import EventConnection, EventEdge, event_view  # noqa: E402
+from app.schema.branch import Branch, BranchConnection  # noqa: E402
+from app.schema.events import EventConnection  # noqa: E402
 from app.schema.history import Commit, Comparison  # noqa: E402

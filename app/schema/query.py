@@ -4,12 +4,11 @@ import strawberry
 
 from app.resolvers import artifacts, nodes, objects, projects
 from app.schema import described
-from app.schema.artifact import Artifact, ArtifactConnection, ArtifactEdge, ArtifactFilter, DataObject
+from app.schema.artifact import Artifact, ArtifactConnection, ArtifactFilter, DataObject
 from app.schema.info import Info
 from app.schema.inputs import UploadPartInput
 from app.schema.node import Node, decode
-from app.schema.paging import counted
-from app.schema.project import Project, ProjectConnection, ProjectEdge
+from app.schema.project import Project, ProjectConnection
 from app.schema.scalars import GitRevision
 from app.schema.system import Actor, Registry
 from app.schema.transfer import Upload
@@ -58,7 +57,7 @@ class Query:
         prefix: Only projects whose names begin with this.
         """
         page = projects.page(info.context, first, after, prefix)
-        return counted(ProjectConnection, ProjectEdge, page, lambda one: Project(value=one))
+        return ProjectConnection(value=page)
 
     @described.field
     async def artifact(
@@ -116,4 +115,4 @@ class Query:
         filter: Only artifacts that pass.
         """
         page = await artifacts.page(info.context, first, after, filter.wanted() if filter else None)
-        return counted(ArtifactConnection, ArtifactEdge, page, lambda one: Artifact(value=one))
+        return ArtifactConnection(value=page)

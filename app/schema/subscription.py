@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from app.resolvers import events
 from app.schema import described
-from app.schema.events import EventEdge, EventFilter, event_view
+from app.schema.events import EventEdge, EventFilter
 from app.schema.info import Info
 
 
@@ -25,4 +25,4 @@ class Subscription:
         after: The cursor of the last event you handled.
         """
         async for edge in events.follow(info.context, filter.wanted() if filter else None, after):
-            yield EventEdge(cursor=edge.cursor, node=event_view(edge.node))
+            yield EventEdge(value=edge)

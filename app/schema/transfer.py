@@ -5,7 +5,6 @@ from datetime import datetime
 import strawberry
 
 from app.registry import model, uploads
-from app.registry.manifest import ObjectPin
 from app.registry.model import ObjectState
 from app.registry.uploads import PREFIX, UploadState
 from app.resolvers import objects
@@ -60,33 +59,32 @@ class Download:
 class StoredObject:
     """The bytes an entry pins."""
 
-    project: strawberry.Private[model.Project]
-    pin: strawberry.Private[ObjectPin]
+    value: strawberry.Private[model.StoredObject]
 
     @described.field
     def digest(self) -> Digest:
         """Their sha-256."""
-        return Digest(PREFIX + self.pin.sha256)
+        return Digest(PREFIX + self.value.pin.sha256)
 
     @described.field
     def size(self) -> BigInt:
         """How many bytes they are."""
-        return BigInt(self.pin.size)
+        return BigInt(self.value.pin.size)
 
     @described.field
     def content_type(self) -> str:
         """Their media type: `application/octet-stream` when nobody said."""
-        return self.pin.content_type
+        return self.value.pin.content_type
 
     @described.field
     def filename(self) -> str | None:
         """The name a download is saved under; null when nobody said."""
-        return self.pin.filename
+        return self.value.pin.filename
 
     @described.field
     async def state(self, info: Info) -> ObjectState:
         """Whether they can be fetched. One look into the store, unless they are PENDING."""
-        return await objects.state(info.context, self.project, self.pin)
+        return await objects.state(info.context, self.value.project, self.value.pin)
 
     @described.field
     async def download(self, info: Info, expires_in: int | None = 900) -> Download | None:
@@ -94,7 +92,7 @@ class StoredObject:
 
         expires_in: How long it works, in seconds: 1 to 604800 (a week), 900 when left out.
         """
-        request = await objects.download(info.context, self.project, self.pin, expires_in)
+        request = await objects.download(info.context, self.value.project, self.value.pin, expires_in)
         if request is None:
             return None
         return Download(url=URL(request.url), headers=headers_of(request), expires_at=request.expires_at)

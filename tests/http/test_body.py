@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.http.body import encode_json
-from app.schema.scalars import JSON, SCALARS
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -27,11 +26,3 @@ def test_what_is_written_is_read_again(value: Any) -> None:
 def test_what_json_cannot_say_is_refused(value: Any) -> None:
     with pytest.raises(TypeError):
         encode_json({"data": value})
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_number_that_is_not_finite_is_no_json(number: float) -> None:
-    serialize = SCALARS[JSON].serialize
-    assert serialize
-    with pytest.raises(Exception, match="finite"):
-        serialize({"a": [1, {"b": number}]})

@@ -47,7 +47,7 @@ def test_a_cursor_survives_what_is_written_meanwhile(now: str, expected: str) ->
 
 def test_an_empty_page_says_whether_there_is_more() -> None:
     part = letters("ab", 0)
-    assert (part.edges, part.has_next, part.total) == ((), True, 2)
+    assert (part.edges, part.has_next, part.total) == ([], True, 2)
 
 
 def test_twenty_are_shown_when_nobody_says_how_many() -> None:

@@ -17,12 +17,15 @@ from graphql import (
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from app.http.plans.selection import BACKREF, Unplanned
+from app.schema.scalars import unchanged
 
 
 def as_it_is(type_: GraphQLLeafType, value: str) -> str | None:
     """When the value named `value` needs no look at all, as a condition; None when it always does."""
     if type_ in (GraphQLString, GraphQLID) or type_.coerce_output_value is str:
         return f"type({value}) is str"
+    if type_.coerce_output_value is unchanged:
+        return f"type({value}) is dict"
     if type_ is GraphQLInt:
         return f"type({value}) is int and {GRAPHQL_MIN_INT} <= {value} <= {GRAPHQL_MAX_INT}"
     if type_ is GraphQLBoolean:

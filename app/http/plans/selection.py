@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from graphql import (
@@ -29,6 +30,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+from app.schema.described import ATTRIBUTE, Attribute
+
 BACKREF = GraphQLCoreConverter.DEFINITION_BACKREF
 MOST_FIELDS = 500
 """Fields of a plan, those of an interface counted once for every type that may be there: 20 ms to write, 300 kB."""
@@ -38,15 +41,26 @@ class Unplanned(Exception):  # noqa: N818  not an error: graphql-core takes over
     """The plan does not know what to do here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
-    """A field of an answer. `node` carries its arguments; `parts` say what is selected of each class it may be."""
+    """A field of an answer. `node` carries its arguments; `parts` say what is selected of each class it may be.
+
+    Where it is an `attribute`, its value is there without the resolver, and without the type that shows the value.
+    """
 
     key: str
     definition: GraphQLField
     resolver: StrawberryField
     node: FieldNode
     parts: Mapping[type, "Selection"]
+
+    @cached_property
+    def attribute(self) -> str | None:
+        """The path to its value; None where the resolver has to be asked, or answers with another class."""
+        found = self.resolver.metadata.get(ATTRIBUTE)
+        if not isinstance(found, Attribute) or [*self.parts] != ([found.view()] if found.view else []):
+            return None
+        return found.path
 
     @property
     def holds_waits(self) -> bool:

@@ -1,8 +1,9 @@
 """The text of a plan: one Python function for every selection, written for what can go right.
 
-In it `o` is the object a selection is made of, `v` and `x` are values of fields and of lists, and `run` is what is
-known of the request. A value has exactly the class that its type says, or the plan gives up: what an error looks like
-is not decided here.
+In it `o` is the object a selection is made of, `w` the one value that such an object shows, `v` and `x` are values of
+fields and of lists, and `run` is what is known of the request. A value has exactly the class that its type says, or the
+plan gives up: what an error looks like is not decided here. What only stands at a path from `w` is taken from there,
+and objects whose methods nobody asks for are not made.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from app.http.plans.arguments import Arguments
 from app.http.plans.leaves import as_it_is, coercion
 from app.http.plans.selection import Field, Selection, Typename, Unplanned
 from app.http.plans.together import together
+from app.schema.described import holds
 
 
 class Source:
@@ -47,9 +49,23 @@ class Source:
         self._lines += [head, *(f"    {line}" for line in body)]
         return name
 
+    def _of_value(self, selection: Selection, cls: type, *, waits: bool) -> str:
+        """A function that makes what is asked of the value that an object of the class `cls` would show."""
+        held = holds(cls)
+        fields = [field for field in selection.fields if isinstance(field, Field)]
+        body = ["if w is None: raise Unplanned"]
+        if any(field.waits or field.attribute is None for field in fields):
+            body.append(f"o = {self._named('T', cls)}({held}=w)")
+        return self._function("w", [*body, *self._body(selection, held)], waits=waits)
+
     def _selection(self, selection: Selection, cls: type | None, *, waits: bool) -> str:
         """A function that makes what is asked of an object, which is of the class `cls` if that is given."""
         body = [f"if type(o) is not {self._named('T', cls)}: raise Unplanned"] if cls else []
+        return self._function("o", [*body, *self._body(selection, None)], waits=waits)
+
+    def _body(self, selection: Selection, held: str | None) -> list[str]:
+        """The lines that make it, of `w` if what the object holds under that name is known, else of `o`."""
+        body = []
         parts = []
         waiting: dict[str, str] = {}
         together = sum(field.waits for field in selection.fields) > 1
@@ -61,17 +77,23 @@ class Source:
                 waiting[value] = self._waiting(field)
                 parts.append(f"{field.key!r}: {value}")
             else:
-                body.append(f"{value} = {self._call(field)}")
+                body.append(f"{value} = {self._got(field, held)}")
                 parts.append(f"{field.key!r}: {self._complete(field, field.definition.type, value)}")
         if waiting:
             made = f"f(o, run) for f in ({', '.join(waiting.values())})"
             body.append(f"{', '.join(waiting)} = await together({made})")
-        return self._function("o", [*body, f"return {{{', '.join(parts)}}}"], waits=waits)
+        return [*body, f"return {{{', '.join(parts)}}}"]
 
     def _waiting(self, field: Field) -> str:
         """A coroutine function that makes one field of an object."""
-        body = [f"v = {self._call(field)}", f"return {self._complete(field, field.definition.type, 'v')}"]
+        body = [f"v = {self._got(field, None)}", f"return {self._complete(field, field.definition.type, 'v')}"]
         return self._function("o", body, waits=True)
+
+    def _got(self, field: Field, held: str | None) -> str:
+        """The value of a field: of `w`, which the object holds under that name, if there is one, else of `o`."""
+        if field.attribute is None:
+            return self._call(field)
+        return f"w{field.attribute.removeprefix(held)}" if held else f"o.{field.attribute}"
 
     def _call(self, field: Field) -> str:
         """What the resolver gives, called as Strawberry calls it."""
@@ -91,7 +113,8 @@ class Source:
                 yield f"**run.arguments[{len(self.varying)}]"
                 self.varying.append(arguments)
             else:
-                yield f"**{self._named('a', arguments.constant)}"
+                for name, value in arguments.constant.items():
+                    yield f"{name}={self._named('a', value)}"
 
     def _complete(self, field: Field, type_: GraphQLOutputType, value: str) -> str:
         """An expression for the value of that name as it stands in the answer."""
@@ -109,7 +132,8 @@ class Source:
             called = f"{self._leaf(type_)}({value})"
             exact = as_it_is(type_, value)
             return f"{value} if {exact} else {called}" if exact else called
-        functions = {cls: self._selection(part, cls, waits=field.holds_waits) for cls, part in field.parts.items()}
+        write = self._selection if field.attribute is None else self._of_value
+        functions = {cls: write(part, cls, waits=field.holds_waits) for cls, part in field.parts.items()}
         function, *others = functions.values()
         if others:
             table = ", ".join(f"{self._named('T', cls)}: {name}" for cls, name in functions.items())

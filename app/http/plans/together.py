@@ -1,7 +1,7 @@
 """Coroutines side by side, at no cost as long as none of them waits."""
 
 from asyncio import TaskGroup
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Coroutine, Generator, Iterable
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -11,28 +11,33 @@ T = TypeVar("T")
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """What all of them answer, in their order. They run one after another until the first that waits.
 
-    Only then the others become tasks, which is what most of the time of `asyncio.gather` goes into. Raises an
-    ExceptionGroup when one of them raises; none runs on then.
+    Only then the others become tasks, which is what most of the time of `asyncio.gather` goes into. When one of them
+    raises, none runs on: that is raised as it is before something waits, and in an ExceptionGroup later.
     """
     coming = iter(coroutines)
+    answers: list[T] = []
+    for one in coming:
+        try:
+            waited = one.send(None)
+        except StopIteration as done:
+            answers.append(done.value)
+        else:
+            return answers + await _side_by_side(_going_on(one, waited), coming)
+    return answers
+
+
+async def _side_by_side(first: Any, coming: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     async with TaskGroup() as group:
-        others: list[Any] = []
-
-        def begin_others() -> None:
-            others.extend(map(group.create_task, coming))
-
-        answers = [await _until_waiting(one, begin_others) for one in coming]
-    return [*answers, *(other.result() for other in others)]
+        others = [group.create_task(one) for one in coming]
+        answer: T = await first
+    return [answer, *(one.result() for one in others)]
 
 
 @coroutine
-def _until_waiting(one: Coroutine[Any, Any, T], waits: Callable[[], None]) -> Generator[Any, Any, T]:
-    """What a coroutine answers; calls `waits` before it waits for the first time."""
-    step = one.send
-    given: Any = None
+def _going_on(one: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T]:
+    """What a coroutine answers that has begun to wait."""
+    step: Any
     try:
-        waited = step(given)
-        waits()
         while True:
             try:
                 given, step = (yield waited), one.send
