@@ -31,8 +31,8 @@ from app.stores.cache.valkey import server_binary
 
 FLOOR_ANSWER = b'{"data":{"artifact":{"name":"artifact-0000","dataObjectId":"dataset-000000","type":"dataset"}}}'
 KINDS = {
-    "one artifact": ("distinct", "computed", "repeated", "strong", "distinct" + OTHERS_COMMIT),
-    "page of 100": ("computed", "repeated", "not modified", "repeated" + OTHERS_COMMIT),
+    "one artifact": ("distinct", "distinct" + OTHERS_COMMIT, "computed", "repeated", "strong"),
+    "page of 100": ("computed", "repeated", "repeated" + OTHERS_COMMIT, "not modified"),
     "nested": ("computed", "repeated"),
 }
 KINDS_OF_MANY = ("distinct", "computed", "repeated")
@@ -54,22 +54,22 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """All that is measured: the workers of each kind of server, and the cache they share."""
+    """All that is measured: the servers of each kind when so many of them work together, and the cache they share."""
 
     cache: int
-    servers: dict[str, list[Server]]
+    servers: dict[tuple[str, int], list[Server]]
 
     def used_by(self, one: Load) -> list[Server]:
         """The workers a load is for."""
-        return self.servers[one.server][: one.workers]
+        return self.servers[one.server, one.workers]
 
 
 @contextmanager
 def site(folder: Path, mlflow: str) -> Iterator[Site]:
-    """Every server, each in a process of its own, as many of each kind as are ever used together.
+    """Every server, each in a process of its own.
 
-    The workers of the registry, those with stock Strawberry among them, share the data directory and the cache, as
-    several servers on one machine do.
+    One registry is alone, with default settings and so with a cache of its own. Several workers, those with stock
+    Strawberry among them, share a data directory and a cache, as several servers on one machine do.
     """
     with ExitStack() as stack:
 
@@ -79,27 +79,32 @@ def site(folder: Path, mlflow: str) -> Iterator[Site]:
             process = stack.enter_context(running(filled, port, folder / f"{name}.log", program, **settings))
             return Server(process.pid, port)
 
-        socket, data, here = folder / "cache.sock", folder / "data", Path(__file__).parent
+        socket, here = folder / "cache.sock", Path(__file__).parent
         options = ["--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
         cache = start("cache", "--port", "{port}", *options, program=server_binary())
         with Redis(unix_socket_path=str(socket)) as client:
             client.mset({variables["name"]: FLOOR_ANSWER for variables in SHAPES["one artifact"].variables})
         shared = {"REGISTRY_REDIS_URL": f"unix://{socket}", "FLOOR_REDIS": f"unix://{socket}"}
-        ours = ["-m", "app.cli", "serve", "--no-demo", "--port", "{port}", "--data-dir", str(data)]
-        servers = {REGISTRY: [start("registry-1", *ours, **shared)]}
-        prepare(servers[REGISTRY][0].port)
-        servers[REGISTRY] += [start(f"registry-{number}", *ours, **shared) for number in WORKERS[1:]]
-        stock = [str(here / "stock.py"), str(data), "{port}"]
-        servers[STOCK] = [start(f"stock-{number}", *stock, **shared) for number in WORKERS]
+        serve = ["-m", "app.cli", "serve", "--no-demo", "--port", "{port}", "--data-dir"]
         floor = ["-m", "uvicorn", "floor:app", "--app-dir", str(here), "--port", "{port}", "--loop", "uvloop"]
         quiet = ["--http", "httptools", "--no-access-log", "--log-level", "warning"]
-        servers[FLOOR] = [start(f"floor-{number}", *floor, *quiet, **shared) for number in WORKERS]
+        alone = start("registry", *serve, str(folder / "alone"))
+        ours = [start("registry-1", *serve, str(folder / "shared"), **shared)]
+        for first in (alone, *ours):
+            prepare(first.port)
+        ours.append(start("registry-2", *serve, str(folder / "shared"), **shared))
+        stock = [
+            start(f"stock-{n}", str(here / "stock.py"), str(folder / "shared"), "{port}", **shared) for n in (1, 2)
+        ]
+        floors = [start(f"floor-{n}", *floor, *quiet, **shared) for n in (1, 2)]
+        servers = {(REGISTRY, 1): [alone], (REGISTRY, 2): ours}
+        servers |= {(name, n): two[:n] for name, two in ((STOCK, stock), (FLOOR, floors)) for n in WORKERS}
         if mlflow:
-            servers[MLFLOW] = [Server(*stack.enter_context(mlflow_server.mlflow(Path(mlflow), folder)))]
+            servers[MLFLOW, 1] = [Server(*stack.enter_context(mlflow_server.mlflow(Path(mlflow), folder)))]
         yield Site(cache.pid, servers)
 
 
-def loads(kinds: Sequence[str]) -> list[Load]:
+def loads(*, mlflow: bool) -> list[Load]:
     """Everything that is measured in a round, in this order: each floor right before what is compared with it."""
     found = []
     for workers in WORKERS:
@@ -108,7 +113,7 @@ def loads(kinds: Sequence[str]) -> list[Load]:
             used = [kind for kind in asked if workers == 1 or kind in KINDS_OF_MANY]
             found += [Load(REGISTRY, shape, kind, workers) for kind in used]
             found.append(Load(STOCK, shape, "distinct", workers))
-            if MLFLOW in kinds and workers == 1 and shape in mlflow_server.BESIDE:
+            if mlflow and workers == 1 and shape in mlflow_server.BESIDE:
                 found.append(Load(MLFLOW, shape, mlflow_server.BESIDE[shape], workers))
     return found
 
@@ -195,7 +200,7 @@ def committing(port: int) -> Iterator[list[int]]:
 
 def measure(site: Site, asked: Namespace) -> dict[Load, list[Figures]]:
     """Some rounds of everything, after one that does not count."""
-    everything = {one: requests_of(one, site) for one in loads(list(site.servers))}
+    everything = {one: requests_of(one, site) for one in loads(mlflow=(MLFLOW, 1) in site.servers)}
     sizes = {one: check(one, requests, site) for one, requests in everything.items()}
     warm = Namespace(**{**vars(asked), "seconds": WARM_UP})
     rounds: dict[Load, list[Figures]] = {one: [] for one in everything}

@@ -74,9 +74,14 @@ def figures_of(rounds: Rounds, asked: Namespace, mlflow: str) -> dict[str, Any]:
             "mlflow": mlflow,
             **{name: getattr(asked, name) for name in ("seconds", "rounds", "connections")},
         },
-        "reads": {one.label: _summary(found) for one, found in rounds.items()},
-        "ratios": {title: dict(found(rounds)) for title, found in TABLES.items()},
+        "reads": {one.label: _short(_summary(found)) for one, found in rounds.items()},
+        "ratios": {title: {name: _short(one) for name, one in found(rounds)} for title, found in TABLES.items()},
     }
+
+
+def _short(figures: Figures) -> Figures:
+    """No more digits than were measured."""
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
 def _processor() -> str:
