@@ -75,14 +75,16 @@ class Client:
 
 @dataclass
 class Series:
-    """The rounds of one thing measured: how many a second, and how long each took (seconds)."""
+    """The rounds of one thing measured: how many a second, the median of how long each took, and each (seconds)."""
 
     rates: list[float] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
     def add(self, latencies: Sequence[float], seconds: float) -> None:
         """One more round."""
         self.rates.append(len(latencies) / seconds)
+        self.medians.append(median(latencies))
         self.latencies += latencies
 
     def summary(self) -> dict[str, float]:
