@@ -1,15 +1,53 @@
-"""Buckets of every kind, for the suites of the object store."""
+"""Caches and buckets of every kind, for the suites of their ports."""
 
+import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
 import boto3
 import pytest
+import redis.asyncio
 
+from app.stores.cache.memory import MemoryCache
+from app.stores.cache.redis import RedisCache
+from app.stores.cache.valkey import PrivateValkey
 from app.stores.objects.bucket import Address
+from app.stores.ports import Cache
 from tests.support import queue, s3, swift
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateValkey]:
+    server = PrivateValkey(tmp_path_factory.mktemp("valkey"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncIterator[Cache]:
+    if request.param == "memory":
+        yield MemoryCache()
+        return
+    client = redis.asyncio.Redis.from_url(valkey.url)
+    await client.flushall()
+    await client.aclose()
+    cache = RedisCache(valkey.url)
+    yield cache
+    await cache.close()
+
+
+@pytest.fixture
+async def other(cache: Cache, valkey: PrivateValkey) -> AsyncIterator[Cache]:
+    """The same cache as another server has it."""
+    if isinstance(cache, MemoryCache):
+        yield cache
+        return
+    other = RedisCache(valkey.url, pause=0.05)
+    yield other
+    await other.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,38 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import redis.asyncio
 
-from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import PREFIX, RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.ports import Cache
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateValkey]:
-    server = PrivateValkey(tmp_path_factory.mktemp("valkey"))
-    asyncio.run(server.start())
-    yield server
-    asyncio.run(server.stop())
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncIterator[Cache]:
-    if request.param == "memory":
-        yield MemoryCache()
-        return
-    client = redis.asyncio.Redis.from_url(valkey.url)
-    await client.flushall()
-    await client.aclose()
-    cache = RedisCache(valkey.url)
-    yield cache
-    await cache.close()
 
 
 async def test_the_pointers_of_several_projects_come_in_the_order_they_were_asked_for(cache: Cache) -> None:
@@ -174,17 +152,6 @@ async def test_leases_of_different_names_have_nothing_to_do_with_each_other(cach
 async def test_of_many_who_ask_at_once_one_gets_the_lease(cache: Cache) -> None:
     asked = await asyncio.gather(*(cache.lease("publish", str(holder), 60) for holder in range(50)))
     assert asked.count(True) == 1
-
-
-@pytest.fixture
-async def other(cache: Cache, valkey: PrivateValkey) -> AsyncIterator[Cache]:
-    """The same cache as another server has it."""
-    if isinstance(cache, MemoryCache):
-        yield cache
-        return
-    other = RedisCache(valkey.url, pause=0.05)
-    yield other
-    await other.close()
 
 
 async def heard(wakes: AsyncGenerator[None, None], seconds: float = 2) -> bool:

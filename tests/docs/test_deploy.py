@@ -18,6 +18,7 @@ from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.events.sqs import Address as QueueAddress
 from app.stores.objects.bucket import Address as BucketAddress
+from tests.support.versions import known
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "docs/deploy.md"
@@ -245,6 +246,17 @@ async def test_the_rights_on_the_page_are_enough_to_wake_each_other(restricted: 
     async with asyncio.timeout(5), aclosing(one.wakes()) as wakes:
         await anext(wakes)
     calling.cancel()
+    await one.close()
+    await two.close()
+
+
+async def test_the_rights_on_the_page_are_enough_to_notice_what_the_other_moves(restricted: str) -> None:
+    one, two = RedisCache(restricted), RedisCache(restricted)
+    before = await known(one, "p")
+    assert await two.move("p", await two.ticket(), {"a": b"1"})
+    async with asyncio.timeout(5):
+        while one.version("p") in (before, None):  # noqa: ASYNC110 - nothing tells when it moves
+            await asyncio.sleep(0.01)
     await one.close()
     await two.close()
 

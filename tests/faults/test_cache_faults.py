@@ -133,6 +133,7 @@ async def test_an_answer_that_makes_no_sense_is_a_cache_that_is_not_there(answer
     cache = RedisCache(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2, pause=0)
     await refusal(cache.derived(["a", "b"]))
     await refusal(cache.pointers("p"))
+    await refusal(cache.pointer("p", "main"))
     await cache.close()
     server.close()
     await server.wait_closed()

@@ -74,8 +74,7 @@ class Moves:
         self._others = self._last
 
     async def _listen(self) -> None:
-        while True:
-            await self._wanted.wait()
+        while await self._asked():
             try:
                 async with self._redis.pubsub() as channel, asyncio.TaskGroup() as group:
                     async with asyncio.timeout(LOST_SECONDS):
@@ -96,7 +95,7 @@ class Moves:
                 self._answered.set()
 
     async def _beat(self, channel: PubSub) -> None:
-        while await self._wanted.wait():
+        while await self._asked():
             sent = time.monotonic()
             self._ping = repr(sent).encode()
             self._answered.clear()
@@ -105,5 +104,9 @@ class Moves:
                 await self._answered.wait()
             self._known_until = sent + TRUST_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
-            if time.monotonic() > self._asked_at + QUIET_SECONDS:
-                self._wanted.clear()
+
+    async def _asked(self) -> bool:
+        """True once somebody wants to know."""
+        if time.monotonic() > self._asked_at + QUIET_SECONDS:
+            self._wanted.clear()
+        return await self._wanted.wait()

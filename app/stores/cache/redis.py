@@ -125,7 +125,7 @@ class RedisCache:
             timeout=None,  # an exchange has a limit, and one more for each of its steps costs a third of all
             socket_timeout=None,
             socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 0, supported_errors=()),  # or a subscription that failed would connect again
             protocol=2,
         )
         self._redis: Redis = Redis.from_pool(pool)
