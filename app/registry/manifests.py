@@ -58,12 +58,11 @@ class Memory(Generic[T]):
 
     def get(self, key: Hashable) -> T | None:
         """What was read, or None when it is not remembered."""
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
+        try:  # no lock: what another thread takes away between these steps was not remembered
             self._kept.move_to_end(key)
-            return found[1]
+            return self._kept[key][1]
+        except KeyError:
+            return None
 
     def put(self, key: Hashable, size: int, outcome: T) -> None:
         """Remember what `size` bytes were read to."""
@@ -105,7 +104,7 @@ class Manifests:
 
     async def artifacts(self, project: Project, commit: str, blob: str | None) -> Sequence[Artifact]:
         """What a commit that serves the manifest of a blob holds, in the order of the names. Put in order once."""
-        key = f"{project.name}:{commit}:{blob}"
+        key = project.name, commit, blob
         listed = self._listed.get(key)
         if listed is None or (listed and listed[0].project is not project):
             manifest = await self.get(project, blob)

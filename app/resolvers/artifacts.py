@@ -46,7 +46,10 @@ async def page_of_branch(
 ) -> Page[Artifact]:
     """The entries of a branch, by name."""
     listed = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
-    return await _page(context, ("artifacts", branch.project.name, branch.name), listed, first, after, wanted)
+    if wanted is not None:
+        listed = await _matching(context, listed, wanted)
+    scope = ("artifacts", branch.project.name, branch.name, _named(wanted) if wanted else EVERYTHING)
+    return _page(context, scope, listed, first, after)
 
 
 async def page_of_commit(
@@ -55,7 +58,10 @@ async def page_of_commit(
     """The entries as they were at a commit, by name."""
     at = await context.registry.history.manifest_at(commit)
     listed = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
-    return await _page(context, ("artifacts at", commit.project.name, commit.oid), listed, first, after, wanted)
+    if wanted is not None:
+        listed = await _matching(context, listed, wanted)
+    scope = ("artifacts at", commit.project.name, commit.oid, _named(wanted) if wanted else EVERYTHING)
+    return _page(context, scope, listed, first, after)
 
 
 async def page(context: Context, first: int | None, after: str | None, wanted: ArtifactFilter | None) -> Page[Artifact]:
@@ -99,18 +105,10 @@ async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
     return found
 
 
-async def _page(
-    context: Context,
-    scope: tuple[str, ...],
-    listed: Sequence[Artifact],
-    first: int | None,
-    after: str | None,
-    wanted: ArtifactFilter | None,
+def _page(
+    context: Context, scope: tuple[str, ...], listed: Sequence[Artifact], first: int | None, after: str | None
 ) -> Page[Artifact]:
-    named = EVERYTHING
-    if wanted is not None:
-        listed, named = await _matching(context, listed, wanted), _named(wanted)
-    return page_of(Request((*scope, named), first, after, context.limits.page_size), listed, lambda one: (one.name,))
+    return page_of(Request(scope, first, after, context.limits.page_size), listed, lambda one: (one.name,))
 
 
 async def _matching(context: Context, listed: Sequence[Artifact], wanted: ArtifactFilter) -> Sequence[Artifact]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.registry.errors import InvalidInputError
@@ -20,14 +19,10 @@ COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Cursors:
-    """The cursors of one list. What names the list is made once, however many elements are named, and for the first."""
+    """The cursors of one list. What names the list is made once, however many elements are named."""
 
     def __init__(self, scope: Key) -> None:
-        self._scope = scope
-
-    @cached_property
-    def _named(self) -> "hashlib._Hash":
-        return hashlib.sha256(json.dumps(self._scope, ensure_ascii=True, default=str).encode() + b"\0")
+        self._named = hashlib.sha256(json.dumps(scope, ensure_ascii=True, default=str).encode() + b"\0")
 
     def of(self, key: Key) -> str:
         """The cursor of an element."""
@@ -57,30 +52,31 @@ class Edge(NamedTuple, Generic[T]):
 class Page(NamedTuple, Generic[T]):
     """A part of a list. `total` counts the whole list, and is None where counting would mean walking it.
 
-    `key` is that of the n-th element. Of it cursors are made, when somebody asks for one.
+    `key` is that of the n-th element in the list `scope`. Cursors are made of both, when somebody asks for one.
     """
 
     nodes: Sequence[T]
     has_next: bool
     has_previous: bool
     total: int | None
+    scope: Key
     key: Callable[[int], Key]
-    cursors: Cursors
 
     @property
     def edges(self) -> list[Edge[T]]:
         """The elements with what names them."""
-        return [Edge(node, self.key(place), self.cursors) for place, node in enumerate(self.nodes)]
+        cursors = Cursors(self.scope)
+        return [Edge(node, self.key(place), cursors) for place, node in enumerate(self.nodes)]
 
     @property
     def start(self) -> str | None:
         """The cursor of the first element; None on an empty page."""
-        return self.cursors.of(self.key(0)) if self.nodes else None
+        return encode(self.scope, self.key(0)) if self.nodes else None
 
     @property
     def end(self) -> str | None:
         """The cursor of the last element; None on an empty page."""
-        return self.cursors.of(self.key(len(self.nodes) - 1)) if self.nodes else None
+        return encode(self.scope, self.key(len(self.nodes) - 1)) if self.nodes else None
 
     def map(self, view: Callable[[T], U]) -> "Page[U]":
         """The same page of what each element is shown as."""
@@ -137,11 +133,11 @@ def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[
         raise _foreign()  # somebody made it up, and knew how
     begin = bisect_right(items, start, key=key) if start is not None else 0
     shown, total = items[begin : begin + size], len(items)
-    return Page(shown, begin + size < total, begin > 0, total, lambda n: key(shown[n]), Cursors(request.scope))
+    return Page(shown, begin + size < total, begin > 0, total, request.scope, lambda n: key(shown[n]))
 
 
 def window(request: Request, found: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
     """A page of a list that is walked: `found` begins at the page and has one element more if there is one."""
     size = request.size()
     shown, more = found[:size], len(found) > size
-    return Page(shown, more, request.after is not None, None, lambda n: key(shown[n]), Cursors(request.scope))
+    return Page(shown, more, request.after is not None, None, request.scope, lambda n: key(shown[n]))

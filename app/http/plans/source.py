@@ -53,7 +53,8 @@ class Source:
         """A function that makes what is asked of the value that an object of the class `cls` would show."""
         held = holds(cls)
         fields = [field for field in selection.fields if isinstance(field, Field)]
-        body = ["if w is None: raise Unplanned"]
+        read = any("." in (field.attribute or "") for field in fields)  # which None does not survive
+        body = [] if read else ["if w is None: raise Unplanned"]
         if any(field.waits or field.attribute is None for field in fields):
             body.append(f"o = {self._named('T', cls)}({held}=w)")
         return self._function("w", [*body, *self._body(selection, held)], waits=waits)
@@ -146,8 +147,9 @@ class Source:
         item = self._complete(field, of, "x")
         if not field.holds_waits:
             return f"[{item} for x in items({value})]"
-        function = self._function("x", [f"return {item}"], waits=True)
-        return f"await together({function}(x, run) for x in items({value}))"
+        if "if" in item:  # it may be null
+            item = f"await {self._function('x', [f'return {item}'], waits=True)}(x, run)"
+        return f"await together({item.removeprefix('await ')} for x in items({value}))"
 
     def _leaf(self, type_: GraphQLLeafType) -> str:
         if type_.name not in self._leaves:

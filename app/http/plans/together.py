@@ -16,26 +16,26 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """
     coming = iter(coroutines)
     answers: list[T] = []
-    for one in coming:
-        try:
-            waited = one.send(None)
-        except StopIteration as done:
-            answers.append(done.value)
-        else:
-            return answers + await _side_by_side(_going_on(one, waited), coming)
-    return answers
-
-
-async def _side_by_side(first: Any, coming: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    turns = _in_turn(coming, answers)
+    try:
+        waited = turns.send(None)
+    except StopIteration:
+        return answers
     async with TaskGroup() as group:
         others = [group.create_task(one) for one in coming]
-        answer: T = await first
-    return [answer, *(one.result() for one in others)]
+        await _going_on(turns, waited)
+    return answers + [one.result() for one in others]
+
+
+async def _in_turn(coming: Iterable[Coroutine[Any, Any, T]], answers: list[T]) -> None:
+    """Collect what those answer that are still coming."""
+    for one in coming:
+        answers.append(await one)  # noqa: PERF401  as far as they have come
 
 
 @coroutine
-def _going_on(one: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T]:
-    """What a coroutine answers that has begun to wait."""
+def _going_on(one: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that has begun to wait."""
     step: Any
     try:
         while True:
@@ -44,6 +44,5 @@ def _going_on(one: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T
             except BaseException as error:  # noqa: BLE001  handed on: it is the coroutine's to handle
                 given, step = error, one.throw
             waited = step(given)
-    except StopIteration as done:
-        answer: T = done.value
-        return answer
+    except StopIteration:
+        return
