@@ -69,7 +69,7 @@ class World:
         desk.push(MANIFEST)
         await desk.follow()
         path = self.objects.path(ObjectKey(desk.project.name, STORED.digest.removeprefix("sha256:")))
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(BYTES)
         await desk.commit(put("pinned", STORED, rows=1))
         await desk.commit(put("awaited", MISSING))
