@@ -1,5 +1,7 @@
 """Pages: cursors name elements, so they hold whatever is written meanwhile, and fit their own list only."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from app.registry.search import ArtifactFilter
 from app.resolvers import artifacts, branches, commits, events, projects
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
-from app.resolvers.paging import Page, Request, decode, encode, page
+from app.resolvers.paging import Cursors, Page, Request, decode, encode, page
 from tests.support.domain import ADA, Desk, put
 
 SCOPE = ("letters",)
@@ -43,6 +45,27 @@ def test_pages_follow_each_other_to_the_end() -> None:
 def test_a_cursor_survives_what_is_written_meanwhile(now: str, expected: str) -> None:
     cursor = letters("abcde", 2).edges[-1].cursor
     assert shown(letters(now, 2, cursor)) == expected
+
+
+def test_no_cursor_is_made_before_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(Cursors, "of", lambda _, key: made.append(key) or f"cursor of {key[0]}")
+    part = letters("abcde", 3)
+    assert (part.nodes, [edge.node for edge in part.edges], part.map(str.upper).nodes, part.total) == (
+        ["a", "b", "c"],
+        ["a", "b", "c"],
+        ["A", "B", "C"],
+        5,
+    )
+    assert made == []
+    assert (part.edges[1].cursor, part.map(str.upper).end, part.start) == ("cursor of b", "cursor of c", "cursor of a")
+    assert made == [("b",), ("c",), ("a",)]
+
+
+def test_a_page_begins_and_ends_with_its_first_and_last_edge() -> None:
+    part = letters("abcde", 3)
+    assert (part.start, part.end) == (part.edges[0].cursor, part.edges[-1].cursor)
+    assert (letters("ab", 0).start, letters("ab", 0).end) == (None, None)
 
 
 def test_an_empty_page_says_whether_there_is_more() -> None:
@@ -90,6 +113,10 @@ def test_a_cursor_of_another_list_is_refused() -> None:
         decode(("numbers",), encode(SCOPE, ("a",)))
 
 
+def test_cursors_stay_what_they_were() -> None:
+    assert encode(("branches", "team/p", None), ("main",)) == "2sKbaaeGsM9bIm1haW4iXQ"
+
+
 # ── The lists of the registry ────────────────────────────────────────────────────────────────
 
 
@@ -104,6 +131,33 @@ async def test_a_list_of_entries_goes_on_after_writes(desk: Desk, context: Conte
     await desk.commit(DeleteEntry("b"), put("aa"))
     rest = await artifacts.page_of_branch(context, await desk.branch(), 2, first.edges[-1].cursor, None)
     assert [edge.node.name for edge in rest.edges] == ["c", "d"]
+
+
+async def test_a_list_without_a_filter_is_the_one_with_an_empty_filter(desk: Desk, context: Context) -> None:
+    await desk.commit(put("a"), put("b"))
+    branch = await desk.branch()
+    plain = await artifacts.page_of_branch(context, branch, 1, None, None)
+    rest = await artifacts.page_of_branch(context, branch, 1, plain.end, ArtifactFilter())
+    assert [one.name for one in rest.nodes] == ["b"]
+
+
+async def test_the_artifacts_of_a_commit_are_put_in_order_once(desk: Desk, context: Context) -> None:
+    await desk.commit(put("b"), put("a"))
+    branch = await desk.branch()
+    first, again = [await artifacts.page_of_branch(context, branch, 1, None, None) for _ in range(2)]
+    assert first.nodes[0] is again.nodes[0]
+    edited = replace(branch, project=replace(branch.project, description="other"))
+    assert (await artifacts.page_of_branch(context, edited, 1, None, None)).nodes[0].project is edited.project
+
+
+@pytest.mark.parametrize("many", [0, 1_000])
+async def test_a_filter_finds_in_order_however_many_there_are(
+    desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr("app.registry.manifests.MANY", many)
+    await desk.commit(*(put(name, type="model" if name in "ca" else "data") for name in "dcba"))
+    found = await artifacts.page_of_branch(context, await desk.branch(), None, None, ArtifactFilter(types=("model",)))
+    assert [one.name for one in found.nodes] == ["a", "c"]
 
 
 async def test_a_list_with_another_filter_is_another_list(desk: Desk, context: Context) -> None:
