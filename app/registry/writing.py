@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from app.registry.catalogue import COMMITTER, signature
 from app.registry.changes import EntryChange, plan, touched
@@ -126,6 +126,13 @@ def _last(items: dict[str, T]) -> dict[str, T]:
     return dict(islice(items.items(), max(0, len(items) - REMEMBERED), None))
 
 
+class Latest(NamedTuple):
+    """The file that was written last, or read: its blob, None where there is no file, and what is in it."""
+
+    blob: str | None
+    document: Document
+
+
 class BranchWriter:
     """Writes to one branch. Blocking; one turn at a time."""
 
@@ -133,7 +140,7 @@ class BranchWriter:
         self._repository = repository
         self._manifests = manifests
         self._keys = Keys()
-        self._document: Document | None = None
+        self._last: Latest | None = None
         self._together = MOST
         self._lost_at = float("-inf")
 
@@ -171,7 +178,7 @@ class BranchWriter:
                 gone = NotFoundError(Subject.BRANCH, branch.name)
                 return Turn(None, branch, EMPTY, (gone,) * len(proposals))
             at = self._manifests.at(self._repository, branch.project.manifest_path, head)
-            attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at), self._document)
+            attempt = _Attempt(self._repository, self._manifests, self._keys, replace(branch, at=at), self._last)
             try:
                 turn = attempt.run(proposals)
             except (RefMovedError, RepositoryBusyError) as error:
@@ -184,7 +191,7 @@ class BranchWriter:
                 blocked = ManifestBrokenError(f"The manifest cannot be written. {error}", ())
                 return Turn(None, branch, EMPTY, (blocked,) * len(proposals))
             else:
-                self._document = attempt.document  # of which the next turn need only read what changed
+                self._last = attempt.last  # of which the next turn need only read what changed
                 return turn
         refusal = ContentionError("Others are writing to this branch all the time. Nothing was recorded; try again.")
         return Turn(None, branch, EMPTY, (refusal,) * len(proposals))
@@ -194,9 +201,9 @@ class _Attempt:
     """One try at a turn on one head."""
 
     def __init__(
-        self, repository: Repository, manifests: Manifests, keys: Keys, branch: Branch, document: Document | None
+        self, repository: Repository, manifests: Manifests, keys: Keys, branch: Branch, last: Latest | None
     ) -> None:
-        self.document = document
+        self.last = last
         self._repository = repository
         self._manifests = manifests
         self._keys = keys
@@ -274,8 +281,9 @@ class _Attempt:
             if self._commits:
                 raise _LaterError  # what it found done is not yet a commit one could name
             return Written(self._branch.head, False, self._manifest)  # noqa: FBT003 (a record's field)
-        self.document, self._manifest, text = after, after.manifest, after.data
+        self._manifest, text = after.manifest, after.data
         self._blobs.append(blob_id(text))
+        self.last = Latest(self._blobs[-1], after)
         self._manifests.remember(self._blobs[-1], len(text), self._manifest)  # asked for again to tell of its events
         message = with_trailers(proposal.message or describe(planned.acts), proposal.actor, proposal.idempotency)
         self._commits.append(NewCommit({self._path: text}, message, signature(proposal.author), signature(COMMITTER)))
@@ -314,11 +322,11 @@ class _Attempt:
 
     def _current(self) -> Document:
         """The file as the commits so far leave it."""
-        blob = self._branch.at.blob
-        if self.document is None or not (self._commits or blob_id(self.document.data) == blob):
+        blob = self._blobs[-1] if self._blobs else self._branch.at.blob
+        if self.last is None or self.last.blob != blob:
             text = self._manifests.text(self._repository, blob) if blob else b""
-            self.document = parse(text, DEFAULT_LIMITS, self.document)
-        return self.document
+            self.last = Latest(blob, parse(text, DEFAULT_LIMITS, self.last and self.last.document))
+        return self.last.document
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,15 @@ NASTY = [
     ),
     *("j: plain\n  more\n", "l: [1,\n2]\n", 'm: "x\nn: y"\n', "    z: deep\n", "o:\n  t: >-\n    folded\n\n    text\n"),
     *("p: |\n", "!!str r: {}\n", "s: {}\r\n", "\tu: 1\n", "{a: {}}\n", "artifacts:\n  w: {}\n", "x: {object: 3}\n"),
-    *("%YAML 1.1\n", "1: {a: b}\n", "y2:\n  dataObjectId: 0x12\n  a: ?\n", "\u2028z: {}\n", "z:\n  a: 'it''s'\n\n"),
+    *(
+        "%YAML 1.1\n",
+        "\x01: {}\n",
+        "bom: {k: \ufeff}\n",
+        "1: {a: b}\n",
+        "y2:\n  dataObjectId: 0x12\n  a: ?\n",
+        "\u2028z: {}\n",
+        "z:\n  a: 'it''s'\n\n",
+    ),
 ]
 ERASED = ["", "x", " ", "\n", ":", '"', "#", "-", "&a ", "  q: 1\n"]
 files = st.lists(st.sampled_from(PLAIN), min_size=1, max_size=8, unique=True)

@@ -68,7 +68,10 @@ def parse(data: bytes, limits: Limits, before: Document | None = None) -> Docume
     """
     text, added = text_of(data, limits)
     if before and (document := _revised(before, data, text, added, limits)):
-        return document
+        return document  # the scanner refuses the same characters, but does not say where they stand
+    if unreadable := first_unreadable(text):
+        message = f"The character U+{ord(text[unreadable.offset]):04X} cannot stand in YAML; remove it or escape it."
+        raise _refused(Code.BAD_CHARACTER, message, unreadable)
     composed = Composer(text, limits).compose()
     root = composed.root
     if root is not None and not isinstance(root, dict):
@@ -215,11 +218,7 @@ def _decode(data: bytes, limits: Limits) -> str:
         before = data[: error.start].decode()
         place = Place(error.start, before.count("\n"), len(before) - before.rfind("\n") - 1)
         raise _refused(Code.NOT_UTF8, "A manifest is UTF-8 text; save it as that.", place) from error
-    text = text.removeprefix(BOM)
-    if unreadable := first_unreadable(text):
-        message = f"The character U+{ord(text[unreadable.offset]):04X} cannot stand in YAML; remove it or escape it."
-        raise _refused(Code.BAD_CHARACTER, message, unreadable)
-    return text
+    return text.removeprefix(BOM)
 
 
 def _container(root: JSON, composed: Composer) -> tuple[JSON, Span | None]:
