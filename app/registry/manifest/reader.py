@@ -68,7 +68,7 @@ def parse(data: bytes, limits: Limits, before: Document | None = None) -> Docume
     """
     text, added = text_of(data, limits)
     if before and (document := _revised(before, data, text, added, limits)):
-        return document  # the scanner refuses the same characters, but does not say where they stand
+        return document
     if unreadable := first_unreadable(text):
         message = f"The character U+{ord(text[unreadable.offset]):04X} cannot stand in YAML; remove it or escape it."
         raise _refused(Code.BAD_CHARACTER, message, unreadable)
@@ -135,6 +135,8 @@ def compare(before: str, starts: Sequence[int], text: str, limits: Limits) -> Re
         return None
     gone = before[bounds[first] : bounds[last]]
     new = text[bounds[first] : len(text) - (len(before) - bounds[last])]
+    if first_unreadable(new):
+        return None
     try:
         was, now = Composer(gone, limits).compose(), Composer(new, limits).compose()
     except ManifestRefusedError:
