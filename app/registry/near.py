@@ -40,7 +40,7 @@ class Near:
 
     async def get(self, project: Project, name: str) -> Branch | None:
         """One branch, or None."""
-        return await self._known(project, name, lambda: self._branches.get(project, name))
+        return await self._known(project, f"refs/heads/{name}", lambda: self._branches.get(project, name))
 
     async def default(self, project: Project) -> Branch | None:
         """The branch HEAD names, or None while it does not exist."""
