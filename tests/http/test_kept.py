@@ -25,6 +25,8 @@ from app.resolvers.context import Context
 from app.resolvers.footing import Footing
 from app.resolvers.limits import Limits
 from app.schema.build import build_schema
+from app.schema.node import encode
+from app.stores.errors import RepositoryNotFoundError
 from app.stores.git.memory import MemoryGit
 from tests.support.domain import ADA, GRACE, Desk
 
@@ -111,12 +113,25 @@ async def test_what_another_project_does_makes_no_answer_anew(served: Served) ->
         '{ artifact(project: "p", name: "a", at: "main") { name } }',
         '{ project(name: "p") { commit { oid } } }',
         '{ project(name: "p") { branch(name: "nowhere") { name } } }',
+        f'{{ node(id: "{encode("Commit", "p", "0" * 40)}") {{ id }} }}',
+        f'{{ node(id: "{encode("Branch", "p", "nowhere")}") {{ id }} }}',
     ],
 )
 async def test_what_may_change_unnoticed_is_made_each_time(served: Served, query: str) -> None:
     answers = [(await served.post(query)).json() for _ in range(2)]
     assert served.engine.executed == 2
     assert "errors" not in answers[0]
+
+
+async def test_a_search_that_left_something_out_is_made_anew(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreadable(*_: object) -> None:
+        raise RepositoryNotFoundError("gone")
+
+    query = "{ artifacts { nodes { name } } }"
+    with monkeypatch.context() as patch:
+        patch.setattr(served.desk.registry.manifests, "get", unreadable)
+        assert (await served.post(query)).json()["data"]["artifacts"]["nodes"] == []
+    assert (await served.post(query)).json()["data"]["artifacts"]["nodes"] == [{"name": "a"}]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ CALLERS = {"ada": ADA, "grace": GRACE}
 ROUNDS = 10
 PLAIN = (
     '{ project(name: "search/ranker") { branch(name: "dev/y") { name head { oid } } } }',
-    '{ project(name: "search/broken") { defaultBranch { name artifacts { nodes { name entry } } } } }',
+    '{ project(name: "search/broken") { defaultBranch { project { description } artifacts { nodes { entry } } } } }',
+    '{ project(name: "search/ranker") { defaultBranch { name } branch(name: "*HEAD") { name } } }',
     '{ project(name: "search/ranker") { branches { totalCount nodes { id head { oid } manifest { state } } } } }',
     '{ project(name: "search/ranker") { commit(at: "v1") { oid } } }',
     '{ project(name: "search/ranker") { comparison(base: "v1", head: "main") { changes { nodes { name kind } } } } }',

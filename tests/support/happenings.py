@@ -17,7 +17,7 @@ from tests.support.domain import ADA, Desk, force, patch, push, put
 from tests.support.served import World
 
 ENTRIES = ("words", "good", "only", "new")
-BRANCHES = ("main", "dev/x", "dev/y", "trunk")
+BRANCHES = ("main", "dev/x", "dev/y")
 TAGS = ("v1", "v2")
 MADE = ("made/a", "made/b")
 KNOWN = {
@@ -25,7 +25,7 @@ KNOWN = {
     "Query.artifact.project": ["search/ranker", "search/ranker", "search/broken", "made/a"],
     "Query.artifact.name": ENTRIES,
     "Query.artifact.branch": [None, *BRANCHES],
-    "Project.branch.name": BRANCHES,
+    "Project.branch.name": [*BRANCHES, "*HEAD"],
     "Branch.artifact.name": ENTRIES,
     "project": ["search/ranker", "search/*", "made/*"],
     "branch": [*BRANCHES, "*"],
@@ -133,9 +133,10 @@ class Happenings:
         push(repository, {self.random.choice(("artifacts.yml", "other.yml")): text.encode()}, self._branch(repository))
 
     async def _create_ref(self) -> None:
-        repository, name = self._repository(), self.random.choice(BRANCHES)
-        if name not in repository.refs().heads:
-            push(repository, {"artifacts.yml": b"new: {}\n"}, name)
+        repository = self._repository()
+        for name in BRANCHES:
+            if name not in repository.refs().heads:
+                push(repository, {"artifacts.yml": b"new: {}\n"}, name)
 
     async def _drop_ref(self) -> None:
         repository = self._repository()
