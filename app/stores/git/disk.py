@@ -85,7 +85,7 @@ class Packs:
 
 
 class DiskObjects:
-    """The objects of the repository at `path`. `sync` puts those on the disk that lie each by itself."""
+    """The objects of the repository at `path`. `sync` puts new ones on the disk."""
 
     def __init__(self, path: Path, sync: Sync = one_by_one) -> None:
         self.path = path / "objects"
@@ -104,12 +104,15 @@ class DiskObjects:
             self.path.stat()
         return found
 
-    def write(self, objects: Sequence[ShaFile], *, packed: bool) -> None:
-        """Store objects, as one pack or each by itself, durable on return."""
+    def write(self, objects: Sequence[ShaFile], beside: Sequence[int] = (), *, packed: bool) -> None:
+        """Store objects, as one pack or each by itself, durable on return.
+
+        So is what is open `beside` them under these descriptors.
+        """
         if packed:
-            self._write_pack(objects)
+            self._write_pack(objects, beside)
         else:
-            self.write_loose((new.type_name, new.id.decode(), new.as_raw_string()) for new in objects)
+            self.write_loose(((new.type_name, new.id.decode(), new.as_raw_string()) for new in objects), beside)
 
     def _find(self, oid: str) -> Found | None:
         with contextlib.suppress(FileNotFoundError), open(self._loose(oid), "rb", buffering=0) as file:  # noqa: PTH123
@@ -153,7 +156,7 @@ class DiskObjects:
             "The packs of this repository keep disappearing. Is another process removing them?"
         )
 
-    def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]]) -> None:
+    def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]], beside: Sequence[int] = ()) -> None:
         """Store objects by kind, id and content, each by itself and in this order, durable on return."""
         folders: set[Path] = set()
         places: list[tuple[Path, Path]] = []
@@ -169,15 +172,15 @@ class DiskObjects:
                 files.append(opened.enter_context(new_file(places[-1][0], READ_ONLY)))
                 files[-1].write(zlib.compress(b"%s %d\0" % (kind, len(content)) + content, COMPRESSION))
                 files[-1].flush()
-            self._sync([file.fileno() for file in files])
+            self._sync([*(file.fileno() for file in files), *beside])
         for draft, place in places:
             draft.replace(place)
         sync_folders(folders, self._sync)
 
-    def _write_pack(self, objects: Sequence[ShaFile]) -> None:
+    def _write_pack(self, objects: Sequence[ShaFile], beside: Sequence[int]) -> None:
         pack, entries = packed_bytes(objects)
         draft = self.path / "pack" / f"tmp_pack_{secrets.token_hex(6)}"
-        write_durably(draft, pack, READ_ONLY)
+        write_durably(draft, pack, READ_ONLY, lambda descriptors: self._sync([*descriptors, *beside]))
         self.adopt(draft, entries, pack[-CHECKSUM_BYTES:])
 
     def adopt(self, draft: Path, entries: Iterable[Entry], checksum: bytes) -> None:

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -124,8 +125,8 @@ class DiskRepository:
             self._refs.check(ref, expected)
             ids, new = objects.build(self._objects, expected, commits)
             if ids:
-                self._objects.write(new, packed=len(ids) >= PACK_FROM)
-                self._refs.move(ref, expected, ids[-1])
+                write = partial(self._objects.write, new, packed=len(ids) >= PACK_FROM)
+                self._refs.move(ref, expected, ids[-1], write)
             return tuple(ids)
 
     def create_branch(self, branch: str, oid: str) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from app.stores.durable import Sync, one_by_one
 from app.stores.errors import RepositoryBusyError
 
 PATIENCE = 5.0  # seconds until a writer gives up
@@ -76,12 +77,15 @@ class Turns:
             self._thread.release()
 
     @contextlib.contextmanager
-    def locked(self, target: Path, content: bytes) -> Iterator[RefLock]:
-        """Hold `<target>.lock`, which has `content` already. Call with the turn held. Raises RepositoryBusyError."""
+    def locked(self, target: Path, content: bytes, sync: Sync = one_by_one) -> Iterator[RefLock]:
+        """Hold `<target>.lock`, which has `content` already. Call with the turn held. Raises RepositoryBusyError.
+
+        `sync` puts that on the disk, and whatever has to be there before anybody may find the lock.
+        """
         draft = self._home / f"draft-{secrets.token_hex(8)}"
         lock = target.with_name(target.name + ".lock")
         try:
-            write_durably(draft, content)
+            write_durably(draft, content, sync=sync)
             take(draft, lock)
             held = RefLock(lock, target)
             try:
@@ -150,12 +154,12 @@ def nap() -> None:
     time.sleep(NAP * random.uniform(1, 10))  # noqa: S311 - jitter, not a secret
 
 
-def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_durably(path: Path, content: bytes, mode: int = 0o644, sync: Sync = one_by_one) -> None:
     """A new file that is on the disk when this returns, though its name in the folder may not be."""
     with new_file(path, mode) as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        sync([file.fileno()])
 
 
 def new_file(path: Path, mode: int) -> BinaryIO:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dulwich.refs import Ref, check_ref_format
 
-from app.stores.durable import sync_folder
+from app.stores.durable import Sync, one_by_one, sync_folder
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryCorruptError
 from app.stores.git.locks import HOME, RefLock, Turns, write_durably
 
@@ -138,12 +138,15 @@ class DiskRefs:
         if expected is None:
             self._check_room(ref)
 
-    def move(self, ref: str, expected: str | None, new: str) -> None:
-        """Compare and swap, durable on return. Call with the turn held. Raises as `check` and RepositoryBusyError."""
+    def move(self, ref: str, expected: str | None, new: str, sync: Sync = one_by_one) -> None:
+        """Compare and swap, durable on return. Call with the turn held. Raises as `check` and RepositoryBusyError.
+
+        `sync` puts on the disk what the ref will say, and whatever has to be there before it says so.
+        """
         _check_name(ref)
         path = self._path / ref
         grown = list(takewhile(lambda folder: not folder.exists(), path.parents))
-        with self._locked(ref, f"{new}\n".encode()) as lock:
+        with self._locked(ref, f"{new}\n".encode(), sync) as lock:
             self.check(ref, expected)
             _clear(path)
             lock.commit()
@@ -170,10 +173,10 @@ class DiskRefs:
             _prune(path.parent, self._path / _kind(ref))
 
     @contextlib.contextmanager
-    def _locked(self, ref: str, content: bytes) -> Iterator[RefLock]:
+    def _locked(self, ref: str, content: bytes, sync: Sync = one_by_one) -> Iterator[RefLock]:
         with contextlib.ExitStack() as stack:
             try:
-                lock = stack.enter_context(self._turns.locked(self._path / ref, content))
+                lock = stack.enter_context(self._turns.locked(self._path / ref, content, sync))
             except (NotADirectoryError, FileExistsError) as error:
                 raise RefConflictError(f"{ref!r} cannot be made: a part of its name is taken already.") from error
             yield lock
