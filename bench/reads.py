@@ -3,7 +3,7 @@
 Measured are this server, stock Strawberry over the same schema, and, where `--mlflow` names an interpreter that has it,
 MLflow's registry server. All take turns in one run, each beside a floor of the same minute, because a machine's mood
 changes: only the ratios count. The answers are compared with what they have to be before and after, and their number
-and size meanwhile.
+and size meanwhile. At the end another server is watched under each load.
 """
 
 import json
@@ -14,6 +14,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -26,6 +27,7 @@ from processor import seconds_of, settle
 from redis import Redis
 from results import FLOOR, MLFLOW, OTHERS_COMMIT, REGISTRY, STOCK, Load, figures_of, show_figures
 from shapes import BUSY, SHAPES, known_already, posted, prepare, project_name
+from stages import Shares, shares
 
 from app.stores.cache.valkey import server_binary
 
@@ -54,10 +56,15 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """All that is measured: the servers of each kind when so many of them work together, and the cache they share."""
+    """All that is measured: the servers of each kind when so many of them work together, and the cache they share.
+
+    What the `watched` one does it writes into the file `told`.
+    """
 
     cache: int
     servers: dict[tuple[str, int], list[Server]]
+    watched: Server
+    told: Path
 
     def used_by(self, one: Load) -> list[Server]:
         """The workers a load is for."""
@@ -90,7 +97,9 @@ def site(folder: Path, mlflow: str) -> Iterator[Site]:
         quiet = ["--http", "httptools", "--no-access-log", "--log-level", "warning"]
         alone = start("registry", *serve, str(folder / "alone"))
         ours = [start("registry-1", *serve, str(folder / "shared"), **shared)]
-        for first in (alone, *ours):
+        told, watch = folder / "told.json", [str(here / "stages.py"), str(folder / "told.json"), *serve[2:]]
+        watched = start("watched", *watch, str(folder / "watched"))
+        for first in (alone, watched, *ours):
             prepare(first.port)
         ours.append(start("registry-2", *serve, str(folder / "shared"), **shared))
         stock = [
@@ -101,7 +110,7 @@ def site(folder: Path, mlflow: str) -> Iterator[Site]:
         servers |= {(name, n): two[:n] for name, two in ((STOCK, stock), (FLOOR, floors)) for n in WORKERS}
         if mlflow:
             servers[MLFLOW, 1] = [Server(*stack.enter_context(mlflow_server.mlflow(Path(mlflow), folder)))]
-        yield Site(cache.pid, servers)
+        yield Site(cache.pid, servers, watched, told)
 
 
 def loads(*, mlflow: bool) -> list[Load]:
@@ -213,12 +222,25 @@ def measure(site: Site, asked: Namespace) -> dict[Load, list[Figures]]:
     return {one: found[1:] for one, found in rounds.items()}
 
 
+def profile(site: Site, asked: Namespace) -> dict[str, Shares]:
+    """What one worker of the registry spends its time on, under each load."""
+    found = {}
+    for one in loads(mlflow=False):
+        if one.server == REGISTRY and one.workers == 1 and not one.others_commit:
+            requests = requests_of(one, site)
+            work = partial(load, [site.watched.port], requests, asked.seconds, asked.connections)
+            work()
+            found[one.title] = shares(site.watched.pid, site.told, work)
+    return found
+
+
 def main() -> None:
     asked = arguments(__doc__ or "", seconds=2, rounds=5, connections=16, mlflow="")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, site(Path(folder), asked.mlflow) as started:
         rounds = measure(started, asked)
+        stages = profile(started, asked)
     beside = mlflow_server.version_of(Path(asked.mlflow)) if asked.mlflow else ""
-    figures = figures_of(rounds, asked, beside)
+    figures = {**figures_of(rounds, asked, beside), "stages": stages}
     if asked.json:
         print(json.dumps(figures, indent=1))
     else:

@@ -27,6 +27,11 @@ def told(figures: dict[str, Any]) -> str:
                 f"### {title}",
                 _table(["", "median", "rounds", "wanted"], [_ratio(*one) for one in ratios.items()]),
             ]
+    if stages := figures["stages"]:
+        rows = [
+            [name, *(f"{load[name] * 100:.0f}" for load in stages.values())] for name in next(iter(stages.values()))
+        ]
+        parts += ["### What the process does, in percent of its time", _table(["", *stages], rows)]
     head = ["", "requests/s", "p50 ms", "p99 ms", "processor µs a request"]
     parts += ["### As measured", _table(head, [_read(*one) for one in figures["reads"].items()])]
     return "\n\n".join(["", *parts, ""])

@@ -176,3 +176,5 @@ def show_figures(figures: dict[str, Any]) -> None:
         show_ratios(ratios)
     print()
     show_series(figures["reads"], "requests")
+    for name, shares in figures["stages"].items():
+        print(f"\n{name}: " + ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
