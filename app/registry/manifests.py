@@ -42,7 +42,7 @@ LEAST = 2_000
 ARTIFACT = 1_000
 """Bytes that an artifact in a list counts for, together with its entry: 67,000 artifacts are kept."""
 MANY = 1_000
-"""Entries; more are put in order, or looked through, in a thread."""
+"""Entries; more are put in order in a thread."""
 EMPTY = Manifest(entries={}, problems=())
 log = logging.getLogger("ml_registry.manifests")
 

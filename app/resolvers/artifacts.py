@@ -1,7 +1,8 @@
 """Artifacts: finding them on a branch, at a commit and everywhere, and committing them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
 from app.registry.errors import InvalidInputError
@@ -13,6 +14,18 @@ from app.resolvers import branches, commits
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
 from app.resolvers.paging import page as page_of
+
+FEW = 100
+"""Entries; a filter is through them before a thread would have begun."""
+
+
+def _named(wanted: ArtifactFilter) -> str:
+    """A filter's name in cursors: short however long the filter is, since every cursor of a page carries it."""
+    return hashlib.sha256(repr(wanted).encode()).hexdigest()
+
+
+NO_FILTER = ArtifactFilter()
+EVERYTHING = _named(NO_FILTER)
 
 
 async def find(context: Context, project_name: str, name: str, branch: str | None, at: str | None) -> Artifact | None:
@@ -116,11 +129,15 @@ async def _matching(context: Context, listed: Sequence[Artifact], wanted: Artifa
         raise InvalidInputError.of(
             "filter", "This list is of one commit; filter by project or branch on the query root."
         )
-    test = matcher(wanted)
-    found = await context.registry.offload(lambda: [one for one in listed if test(one.entry)])
+    look = partial(_passing, matcher(wanted), listed)
+    found = look() if len(listed) <= FEW else await context.registry.offload(look)
     if wanted.object_states and asks_store(wanted.object_states):
         return await context.registry.presence.among(found, wanted.object_states)
     return found
+
+
+def _passing(test: Callable[[Entry], bool], listed: Sequence[Artifact]) -> Sequence[Artifact]:
+    return [one for one in listed if test(one.entry)]
 
 
 def _page_of_hits(request: Request, found: Sequence[Hit]) -> Page[Artifact]:
@@ -130,12 +147,3 @@ def _page_of_hits(request: Request, found: Sequence[Hit]) -> Page[Artifact]:
 
 def _artifact(project: Project, commit: str, entry: Entry | None) -> Artifact | None:
     return Artifact(project, commit, entry) if entry else None
-
-
-def _named(wanted: ArtifactFilter) -> str:
-    """A filter's name in cursors: short however long the filter is, since every cursor of a page carries it."""
-    return hashlib.sha256(repr(wanted).encode()).hexdigest()
-
-
-NO_FILTER = ArtifactFilter()
-EVERYTHING = _named(NO_FILTER)

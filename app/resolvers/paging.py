@@ -6,7 +6,8 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from app.registry.errors import InvalidInputError
 
@@ -36,7 +37,8 @@ class Cursors:
         return named.digest()[:CHECK]
 
 
-class Edge(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Edge(Generic[T]):
     """An element of a list, and its key among those of the list."""
 
     node: T
@@ -49,7 +51,8 @@ class Edge(NamedTuple, Generic[T]):
         return self.cursors.of(self.key)
 
 
-class Page(NamedTuple, Generic[T]):
+@dataclass(slots=True)  # nobody changes one; to freeze it would take longer than to make it
+class Page(Generic[T]):
     """A part of a list. `total` counts the whole list, and is None where counting would mean walking it.
 
     `key` is that of the n-th element in the list `scope`. Cursors are made of both, when somebody asks for one.
@@ -80,10 +83,12 @@ class Page(NamedTuple, Generic[T]):
 
     def map(self, view: Callable[[T], U]) -> "Page[U]":
         """The same page of what each element is shown as."""
-        return Page([view(node) for node in self.nodes], *self[1:])
+        nodes = [view(node) for node in self.nodes]
+        return Page(nodes, self.has_next, self.has_previous, self.total, self.scope, self.key)
 
 
-class Request(NamedTuple):
+@dataclass(slots=True)  # as above
+class Request:
     """Which part of which list: `scope` names the list with all that shapes it, so that no cursor fits another."""
 
     scope: Key

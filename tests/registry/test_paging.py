@@ -155,6 +155,7 @@ async def test_a_filter_finds_in_order_however_many_there_are(
     desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     monkeypatch.setattr("app.registry.manifests.MANY", many)
+    monkeypatch.setattr("app.resolvers.artifacts.FEW", many)
     await desk.commit(*(put(name, type="model" if name in "ca" else "data") for name in "dcba"))
     found = await artifacts.page_of_branch(context, await desk.branch(), None, None, ArtifactFilter(types=("model",)))
     assert [one.name for one in found.nodes] == ["a", "c"]
