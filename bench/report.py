@@ -34,7 +34,7 @@ def told(figures: dict[str, Any]) -> str:
         parts += ["### What the process does, in percent of its time", _table(["", *stages], rows)]
     head = ["", "requests/s", "p50 ms", "p99 ms", "processor µs a request"]
     parts += ["### As measured", _table(head, [_read(*one) for one in figures["reads"].items()])]
-    return "\n\n".join(["", *parts, ""])
+    return "\n\n".join(parts)
 
 
 def _measured(how: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def main() -> None:
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    made = before + BEGIN + told(json.loads(FIGURES.read_text())) + "\n" + END + after
+    made = f"{before}{BEGIN}\n{told(json.loads(FIGURES.read_text()))}\n\n{END}{after}"
     if asked.check:
         sys.exit(f"{PAGE.name} has other figures: run bench/report.py" if made != page else 0)
     PAGE.write_text(made)
