@@ -276,7 +276,7 @@ class Manifests:
 
 
 def _in_order(project: Project, commit: str, manifest: Manifest) -> Sequence[Artifact]:
-    return [Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items())]
+    return tuple(Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items()))
 
 
 def _key(blob: str) -> str:
