@@ -82,14 +82,13 @@ class Moves:
                     group.create_task(self._beat(channel))
                     await self._hear(channel)
             except* (*AWAY, *NONSENSE):
-                self._renew()
-            await asyncio.sleep(self._pause)
+                await asyncio.sleep(self._pause)
 
     async def _hear(self, channel: PubSub) -> None:
         async for message in channel.listen():
             if message["type"] == "message":
                 self.moved(message["data"].decode())
-            elif message["type"] == "subscribe":
+            elif message["type"] == "subscribe":  # what was said before was said to nobody
                 self._renew()
             elif message["data"] == self._ping:
                 self._answered.set()

@@ -249,7 +249,7 @@ class RedisCache:
             async with self._breaker.exchange(), self._connection() as connection:
                 commands = [("HGET", _pointers(project), field) for project, field in wanted]
                 await connection.send_packed_command(connection.pack_commands(commands))
-                return {key: await self._answered(connection, key[1]) for key in wanted}
+                return {(project, field): await self._answered(connection, field) for project, field in wanted}
         except CacheUnavailableError as error:
             return dict.fromkeys(wanted, error)
 
@@ -263,14 +263,11 @@ class RedisCache:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool's. One left in the middle of something is closed."""
+        """One of the pool's. It closes itself when it is left in the middle of sending or reading."""
         pool = self._redis.connection_pool
         connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             yield connection
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
         finally:
             await pool.release(connection)
 
