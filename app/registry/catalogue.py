@@ -63,6 +63,8 @@ class Catalogue:
         self._hosting = hosting
         self._head: str | None = None
         self._projects: Mapping[str, Project] = MappingProxyType({})
+        self.readings = 0
+        """How often it was read anew: while it is the same number, so are the projects."""
         self._writing = asyncio.Lock()
         self._reading = Lock()  # an older reading must not replace a newer one
 
@@ -103,6 +105,7 @@ class Catalogue:
                 log.warning("%s, line %s: %s", PATH, problem.line, problem.message)
             projects = [project_from(served.entries[name]) for name in sorted(served.entries)]
             self._projects = MappingProxyType({p.name: p for p in projects if _usable(p)})
+            self.readings += 1
             self._git.place(remotes_of(self._projects.values()))
             self._head = head
             return True

@@ -11,7 +11,9 @@ from app.stores.ports import Cache
 
 T = TypeVar("T")
 MEMORY_BYTES = 16 * 1024 * 1024
-"""What is remembered of branches, each look-up counted as LEAST bytes: some 8 000 of them."""
+"""What is remembered of branches, each look-up counted as LEAST bytes at least: some 8 000 of them."""
+BRANCH_BYTES = 500
+"""What each branch of a list counts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +61,6 @@ class Near:
             return found
         found = await ask()
         if version is not None and found:  # of a branch that is not there Git is asked each time
-            self._memory.put(key, LEAST, Found(version, project, found))
+            size = BRANCH_BYTES * len(found) if isinstance(found, list) else LEAST
+            self._memory.put(key, size, Found(version, project, found))
         return found

@@ -10,11 +10,11 @@ class Footing:
     It is `firm` unless the answer rests on more than that, or on something that moved while it was made.
     """
 
-    __slots__ = ("_moves", "_projects", "_registry", "_versions", "firm")
+    __slots__ = ("_moves", "_readings", "_registry", "_versions", "firm")
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._projects = registry.catalogue.projects
+        self._readings = registry.catalogue.readings
         self._versions: dict[str, int] = {}
         self._moves: int | None = None
         self.firm = True
@@ -39,7 +39,7 @@ class Footing:
     def stands(self) -> bool:
         """Whether nothing has moved since."""
         registry = self._registry
-        if registry.catalogue.projects is not self._projects or self._moves not in (None, registry.sync.moves):
+        if registry.catalogue.readings != self._readings or self._moves not in (None, registry.sync.moves):
             return False
         version = registry.near.version
         return self._versions == {name: version(name) for name in self._versions}

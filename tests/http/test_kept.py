@@ -1,5 +1,6 @@
 """Which answers are kept, for whom, for how long and in how much room."""
 
+import gc
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -318,6 +319,14 @@ async def test_an_answer_falls_when_something_moves_after_it_was_begun(served: S
     assert footing.stands()
     await served.desk.put("b")
     assert not footing.stands()
+
+
+async def test_what_an_answer_rests_on_keeps_no_catalogue_of_before_in_memory(served: Served) -> None:
+    registry = served.desk.registry
+    footing, before = Footing(registry), registry.catalogue.projects
+    await registry.create_project(Project("q"), "main", ADA)
+    assert not footing.stands()
+    assert not any(one is before for one in gc.get_referents(footing))
 
 
 async def test_contexts_of_one_caller_hash_alike_however_they_ask(registry: Registry) -> None:
