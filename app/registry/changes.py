@@ -88,7 +88,7 @@ def touched(changes: Sequence[EntryChange]) -> frozenset[str]:
 
 def plan(changes: Sequence[EntryChange], manifest: Manifest) -> Plan:
     """What to edit in a manifest; what changes nothing adds nothing. Raises NotFoundError, InvalidInputError."""
-    planner = _Planner({name: entry.entry for name, entry in manifest.entries.items()})
+    planner = _Planner(manifest)
     for index, change in enumerate(changes):
         planner.take(index, change)
     return Plan(tuple(planner.edits), tuple(planner.acts))
@@ -97,8 +97,9 @@ def plan(changes: Sequence[EntryChange], manifest: Manifest) -> Plan:
 class _Planner:
     """Follows the changes in order on the entries they leave behind."""
 
-    def __init__(self, entries: dict[str, Mapping[str, Any]]) -> None:
-        self._entries = entries
+    def __init__(self, manifest: Manifest) -> None:
+        self._before = manifest.entries
+        self._after: dict[str, Mapping[str, Any] | None] = {}  # of those that changed; None for one that is gone
         self.edits: list[Edit] = []
         self.acts: list[tuple[str, str]] = []
 
@@ -106,38 +107,40 @@ class _Planner:
         """Plan one change on top of those before it."""
         match change:
             case PutEntry(name, entry):
-                self._put(name, entry, "Update" if name in self._entries else "Add")
+                self._put(name, entry, "Update" if self._find(name) is not None else "Add")
             case PatchEntry(name, patch, pin):
                 self._put(name, _patched(index, name, self._require(name), patch, pin), "Update")
             case RenameEntry(name, to):
                 self._rename(index, name, to)
             case DeleteEntry(name):
                 self._require(name)
-                del self._entries[name]
+                self._after[name] = None
                 self._do(Remove(name), "Delete", name)
             case RestoreEntry(name, source, entry):
-                self._entries[name] = entry.entry  # which may be there already, in other words
+                self._after[name] = entry.entry  # which may be there already, in other words
                 self._do(Restore(name, source), "Restore", name)
             case SettleObject():
-                for name in [name for name, entry in self._entries.items() if _awaits(entry, change)]:
-                    settled = {key: value for key, value in self._entries[name]["object"].items() if key != "state"}
-                    self._put(name, {**self._entries[name], "object": settled}, "Receive the bytes of")
+                for name in {**self._before, **self._after}:
+                    waiting = self._find(name)
+                    if waiting is not None and _awaits(waiting, change):
+                        settled = {key: value for key, value in waiting["object"].items() if key != "state"}
+                        self._put(name, {**waiting, "object": settled}, "Receive the bytes of")
 
     def _put(self, name: str, entry: Mapping[str, Any], verb: str) -> None:
-        if name in self._entries and equal(self._entries[name], entry):
+        known = self._find(name)
+        if known is not None and equal(known, entry):
             return
-        self._entries[name] = entry
+        self._after[name] = entry
         self._do(Put(name, entry), verb, name)
 
     def _rename(self, index: int, name: str, to: str) -> None:
         entry = self._require(name)
         if name == to:
             return
-        if to in self._entries:
+        if self._find(to) is not None:
             path = ("changes", str(index), "rename", "to")
             raise InvalidInputError.of(path, f"There is an artifact {to!r} already; delete it first or choose another.")
-        del self._entries[name]
-        self._entries[to] = entry
+        self._after[name], self._after[to] = None, entry
         self.edits.append(Rename(name, to))
         self.acts.append(("Rename", f"{name} to {to}"))
 
@@ -146,9 +149,16 @@ class _Planner:
         self.acts.append((verb, name))
 
     def _require(self, name: str) -> Mapping[str, Any]:
-        if name not in self._entries:
+        entry = self._find(name)
+        if entry is None:
             raise NotFoundError(Subject.ARTIFACT, name)
-        return self._entries[name]
+        return entry
+
+    def _find(self, name: str) -> Mapping[str, Any] | None:
+        """What has that name by now."""
+        if name in self._after:
+            return self._after[name]
+        return self._before[name].entry if name in self._before else None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -28,8 +28,11 @@ class Excerpt:
 
 
 def excerpt_of(document: Document, name: str) -> Excerpt | None:
-    """The excerpt of an entry that is in a document; None when it shares values with other entries."""
-    member = Member.of(document.items[document.items.by_name[name]].span)
+    """The excerpt of an entry; None when it is not there, or shares values with other entries."""
+    item = document.items.named(name)
+    if item is None:
+        return None
+    member = Member.of(item.span)
     flow = bool(document.outline and document.outline.flow)
     start, end = lines.own(document.text, member, flow=flow)
     if any((start <= alias < end) != (start <= anchor < end) for alias, anchor in document.links):

@@ -1,7 +1,6 @@
 """What stands where the entries of a file should, each at its place. An edit leaves all but its own as it was."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import NamedTuple, overload
 
 from app.registry.manifest.composer import Place, Span
@@ -45,10 +44,9 @@ class Items(Sequence[Item]):
         names = [item.name or "" for item in items]
         return cls(items, names, [place.offset for place in places], [place.line for place in places])
 
-    @cached_property
-    def by_name(self) -> Mapping[str, int]:
-        """Where in the row those are that have a name."""
-        return {name: number for number, name in enumerate(self.names) if name}
+    def named(self, name: str) -> Item | None:
+        """The one of that name."""
+        return self[self.names.index(name)] if name and name in self.names else None
 
     def revised(self, first: int, last: int, new: "Items", characters: int, lines: int) -> "Items":
         """The same with `new` in the place of those from `first` to `last`, which count from where the first begins.

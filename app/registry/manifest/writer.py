@@ -92,9 +92,7 @@ class _Draft:
         self._items = document.items
         self.slots: list[Slot] = []
         self._live: dict[str, Slot | None] = {}  # by name, None for one that is gone
-        self.entries: dict[str, Mapping[str, JSON]] = {
-            name: entry.entry for name, entry in document.manifest.entries.items()
-        }
+        self.entries = dict(document.manifest.entries)
 
     def apply(self, one: Edit) -> None:
         """Make one edit on top of those before. Raises EditRefusedError."""
@@ -118,13 +116,13 @@ class _Draft:
 
     def _put(self, name: str, value: Mapping[str, JSON], excerpt: Excerpt | None = None) -> None:
         try:
-            entry = entry_from(name, value).entry
+            entry = entry_from(name, value)
         except InvalidEntryError as error:
             raise EditRefusedError(error.problems[0].code, error.problems[0].message, name) from error
-        if excerpt is None and name in self.entries and same(self.entries[name], entry):
+        if excerpt is None and name in self.entries and same(self.entries[name].entry, entry.entry):
             return
-        slot = self._slot(name) or self._add(Slot(None, name, entry))
-        slot.value, slot.excerpt, slot.touched = entry, excerpt, True
+        slot = self._slot(name) or self._add(Slot(None, name, entry.entry))
+        slot.value, slot.excerpt, slot.touched = entry.entry, excerpt, True
         self.entries[name] = entry
 
     def _rename(self, name: str, to: str) -> None:
@@ -160,8 +158,7 @@ class _Draft:
 
     def _slot(self, name: str) -> Slot | None:
         """The slot of what has that name by now."""
-        if name not in self._live and name in self._items.by_name:
-            item = self._items[self._items.by_name[name]]
+        if name not in self._live and (item := self._items.named(name)):
             self._add(Slot(item, name, item.value))
         return self._live.get(name)
 
@@ -200,10 +197,14 @@ def _verified(result: bytes, document: Document, draft: _Draft, limits: Limits) 
     ):
         raise _not_possible(document, draft)
     for name, meant in draft.entries.items():
-        entry = after.entries[name].entry
-        if not (entry is meant or (same(entry, meant) if name in touched else repr(entry) == repr(meant))):
+        entry = after.entries[name]
+        if entry is not meant and not (same if name in touched else _alike)(entry.entry, meant.entry):
             raise _not_possible(document, draft)
     return written
+
+
+def _alike(one: JSON, other: JSON) -> bool:
+    return repr(one) == repr(other)
 
 
 _LIMITS = frozenset({Code.TOO_LARGE, Code.TOO_DEEP, Code.TOO_MANY_NODES, Code.TOO_MANY_ENTRIES, Code.ALIASES_TOO_LARGE})
