@@ -72,6 +72,6 @@ class KeptAnswers:
 
     def keep(self, asked: Asked, answer: Answer, footing: Footing) -> None:
         """Keep an answer, if what it rests on is known."""
-        size = len(answer.body) + len(asked.content)
+        size = len(answer.body) + len(asked.content) + sum(len(value) for _, value in asked.headers)
         if footing.firm and size <= LARGEST:
             self._memory.put(asked, size, (answer, footing))

@@ -252,9 +252,9 @@ class Ground:
         return self.standing
 
 
-def asked(number: int, size: int = 0) -> Asked:
+def asked(number: int, size: int = 0, accept: int = 3) -> Asked:
     content = str(number).encode().ljust(size)
-    return Asked.of({"headers": [(b"accept", b"*/*")]}, content, None, safe=False)
+    return Asked.of({"headers": [(b"accept", b"*/*".ljust(accept))]}, content, None, safe=False)
 
 
 def answer(size: int) -> Any:
@@ -282,13 +282,15 @@ def test_what_is_larger_than_the_largest_is_not_kept(request_size: int, answer_s
     assert kept.find(asked(1, request_size)) is None
 
 
-@pytest.mark.parametrize(("request_size", "answer_size"), [(10_000, 0), (0, 10_000), (5_000, 5_000)])
-def test_those_asked_for_longest_ago_make_room(request_size: int, answer_size: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "accept", "reply"), [(10_000, 3, 0), (0, 3, 10_000), (5_000, 3, 5_000), (0, 10_000, 0)]
+)
+def test_those_asked_for_longest_ago_make_room(body: int, accept: int, reply: int) -> None:
     kept = KeptAnswers(room=100_000)
     for number in range(20):
-        kept.keep(asked(number, request_size), answer(answer_size), Ground())
-        kept.find(asked(0, request_size))
-    held = [number for number in range(20) if kept.find(asked(number, request_size))]
+        kept.keep(asked(number, body, accept), answer(reply), Ground())
+        kept.find(asked(0, body, accept))
+    held = [number for number in range(20) if kept.find(asked(number, body, accept))]
     assert 7 <= len(held) <= 10
     assert held == [0, *range(21 - len(held), 20)]
 
