@@ -172,4 +172,4 @@ def test_an_answer_that_was_kept_is_what_graphql_core_answers_now(tmp_path: Path
 @LEFT
 @pytest.mark.slow
 def test_thousands_of_answers_that_were_kept_are_what_graphql_core_answers_now(tmp_path: Path) -> None:
-    live_through(300, tmp_path)
+    live_through(200, tmp_path)
