@@ -20,7 +20,9 @@ async def page(
     context: Context, project: Project, first: int | None, after: str | None, prefix: str | None
 ) -> Page[Branch]:
     """The branches of a project, by name."""
-    found = [one for one in await context.branches(project).list(project) if one.name.startswith(prefix or "")]
+    found = await context.branches(project).list(project)
+    if prefix:
+        found = [one for one in found if one.name.startswith(prefix)]
     request = Request(("branches", project.name, prefix), first, after, context.limits.page_size)
     return page_of(request, found, lambda one: (one.name,))
 

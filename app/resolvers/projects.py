@@ -15,7 +15,9 @@ def get(context: Context, name: str) -> Project | None:
 
 def page(context: Context, first: int | None, after: str | None, prefix: str | None) -> Page[Project]:
     """The projects, by name."""
-    found = [one for one in context.registry.catalogue.projects.values() if one.name.startswith(prefix or "")]
+    found = list(context.registry.catalogue.projects.values())
+    if prefix:
+        found = [one for one in found if one.name.startswith(prefix)]
     request = Request(("projects", prefix), first, after, context.limits.page_size)
     return page_of(request, found, lambda one: (one.name,))
 
