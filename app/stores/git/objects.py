@@ -191,7 +191,7 @@ def _tip(objects: Objects, parent: str | None) -> tuple[ObjectID | None, list[Ob
     if parent is None:
         return None, []
     try:
-        tree = read_commit(objects, parent).tree
+        tree = read_root(objects, parent)
     except CommitNotFoundError as error:
         raise RepositoryCorruptError(f"The branch is at {parent}, which is no commit here. Run `git fsck`.") from error
     return ObjectID(tree.encode()), [ObjectID(parent.encode())]
