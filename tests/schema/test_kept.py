@@ -156,8 +156,8 @@ def live_through(examples: int, root: Path) -> None:
             runner.run(live(random, root, counts))
 
     run()
-    assert counts["given"] > 3 * ROUNDS * examples, counts  # or nothing was proved
-    assert counts["fallen"] > ROUNDS * examples, counts
+    assert counts["given"] > 1.5 * ROUNDS * examples, counts  # or nothing was proved
+    assert counts["fallen"] > 0.5 * ROUNDS * examples, counts
 
 
 # graphql-core leaves what waits in one item of a list when another one fails.
