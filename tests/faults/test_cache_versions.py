@@ -178,6 +178,16 @@ async def test_a_server_that_answers_nonsense_makes_nothing_known(answer: bytes)
     await server.wait_closed()
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.05], ids=["while it is asked for the first time", "between two times"])
+async def test_a_cache_that_is_away_can_be_closed(tmp_path: Path, wait: float) -> None:
+    before = asyncio.all_tasks()
+    cache = RedisCache(f"unix://{tmp_path / 'nothing.sock'}")
+    cache.version("p")
+    await asyncio.sleep(wait)
+    await cache.close()
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_cache_that_is_away_is_not_knocked_at_while_nobody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

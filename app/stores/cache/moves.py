@@ -82,7 +82,8 @@ class Moves:
                     group.create_task(self._beat(channel))
                     await self._hear(channel)
             except* (*AWAY, *NONSENSE):
-                await asyncio.sleep(self._pause)
+                pass  # versions end by themselves
+            await asyncio.sleep(self._pause)
 
     async def _hear(self, channel: PubSub) -> None:
         async for message in channel.listen():
