@@ -49,13 +49,13 @@ def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[st
     return Answer(status, (*_content(body, media_type), *NEVER_KEPT, *more), body)
 
 
-def lasting(body: bytes, media_type: str, *, tagged: bool) -> Answer:
-    """An answer that lasts. A client may keep it if it is `tagged`, and has to ask about it."""
+def lasting(body: bytes, media_type: str, *, tagged: bool, lasts: bool) -> Answer:
+    """An answer without errors that may be kept; by a client too if it is `tagged`, which then has to ask about it."""
     content = _content(body, media_type)
     if not tagged:
-        return Answer(200, (*content, *NEVER_KEPT), body, lasts=True)
+        return Answer(200, (*content, *NEVER_KEPT), body, lasts=lasts)
     tag = etag.tag_of(media_type, body)
-    return Answer(200, (*content, *_kept_by_client(tag)), body, tag, lasts=True)
+    return Answer(200, (*content, *_kept_by_client(tag)), body, tag, lasts)
 
 
 def _kept_by_client(tag: str) -> tuple[Header, ...]:

@@ -35,6 +35,11 @@ class GraphQLRequest:
     variables: Mapping[str, Any]
     digest: str = ""
 
+    @property
+    def teaches(self) -> bool:
+        """Whether the document came with its digest, so that it is to be remembered."""
+        return bool(self.query and self.digest)
+
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY.

@@ -118,7 +118,7 @@ class Edge:
         result = await self._engine.execute(operation, asked.variables, context, request_id)
         media_type = accepted.json or RESPONSE_JSON
         if operation.lasting and "errors" not in result:
-            return lasting(encode_json(result), media_type, tagged=safe)
+            return lasting(encode_json(result), media_type, tagged=safe, lasts=not asked.teaches)
         return _answered(result, media_type)
 
     def _from_body(self, scope: Scope, body: bytes) -> GraphQLRequest:

@@ -233,6 +233,13 @@ async def test_a_persisted_document_is_kept_under_its_digest_too(served: Served)
     assert names(await served.client.post("/graphql", json={"extensions": extensions})) == ["a", "b"]
 
 
+async def test_a_document_is_taught_again_though_its_answer_is_kept(served: Served) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": hashlib.sha256(NAMES.encode()).hexdigest()}}
+    for _ in range(2):
+        assert names(await served.client.post("/graphql", json={"query": NAMES, "extensions": extensions})) == ["a"]
+    assert served.engine.executed == 2
+
+
 async def test_a_request_that_is_refused_is_refused_again(served: Served) -> None:
     await served.post(NAMES)
     body = json.dumps({"query": NAMES, "variables": {}}).encode()
@@ -258,7 +265,7 @@ def asked(number: int, size: int = 0, accept: int = 3) -> Asked:
 
 
 def answer(size: int) -> Any:
-    return lasting(b"x" * size, PLAIN_JSON, tagged=False)
+    return lasting(b"x" * size, PLAIN_JSON, tagged=False, lasts=True)
 
 
 def test_what_rests_on_nothing_firm_is_not_kept() -> None:

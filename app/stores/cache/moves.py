@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from threading import Event, Lock, Thread
 
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
 
 from app.stores.cache.breaker import AWAY, NONSENSE
 
@@ -27,86 +29,94 @@ class Moves:
     Silence proves nothing, so pings go the way of the messages. Redis answers in order: with the answer to a ping
     everything has come that was said before it. No number is ever given twice, and all are new once something may have
     been missed.
+
+    A thread listens: an event loop that is busy with answers would hear too late that nothing moved, have to ask,
+    and be the busier for it.
     """
 
-    def __init__(self, redis: Redis, channel: str, pause: float) -> None:
-        self._redis = redis
+    def __init__(self, url: str, channel: str, *, timeout: float, pause: float) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=LOST_SECONDS,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0, supported_errors=()),  # or a subscription that failed would connect again
+            protocol=2,
+        )
         self._channel = channel
         self._pause = pause
         self._numbers: dict[str, int] = {}
         self._last = self._others = 0
+        self._counting = Lock()
         self._asked_at = self._known_until = float("-inf")
-        self._wanted = asyncio.Event()
-        self._ping = b""
-        self._answered = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
+        self._wanted = Event()
+        self._closed = Event()
+        self._thread: Thread | None = None
 
     def version(self, project: str) -> int | None:
         """The number of a project, or None where a move may have been missed: it will be known soon.
 
-        From an event loop. Whoever asks first after QUIET_SECONDS is told None.
+        Whoever asks first after QUIET_SECONDS is told None.
         """
         self._asked_at = now = time.monotonic()
         if now < self._known_until:
             return self._numbers.get(project, self._others)
         self._wanted.set()
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
+        if self._thread is None:
+            self._thread = Thread(target=self._listen, name="moves", daemon=True)
+            self._thread.start()
         return None
 
     def moved(self, project: str) -> None:
         """Somebody moved a pointer of a project."""
-        if len(self._numbers) >= PROJECTS:
-            self._renew()
-        self._last += 1
-        self._numbers[project] = self._last
+        with self._counting:
+            self._last += 1
+            if len(self._numbers) < PROJECTS:
+                self._numbers[project] = self._last
+            else:
+                self._others, self._numbers = self._last, {}
 
     async def close(self) -> None:
         """Listen no more."""
-        if self._listening:
-            self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
+        self._closed.set()
+        self._wanted.set()
+        if self._thread:
+            await asyncio.to_thread(self._thread.join)
+        self._redis.close()
 
     def _renew(self) -> None:
-        self._numbers.clear()
-        self._last += 1
-        self._others = self._last
+        with self._counting:
+            self._last += 1
+            self._others, self._numbers = self._last, {}
 
-    async def _listen(self) -> None:
-        while await self._asked():
+    def _listen(self) -> None:
+        while self._wanted.wait() and not self._closed.is_set():
             try:
-                async with self._redis.pubsub() as channel, asyncio.TaskGroup() as group:
-                    async with asyncio.timeout(LOST_SECONDS):
-                        await channel.subscribe(self._channel)
-                    group.create_task(self._beat(channel))
-                    await self._hear(channel)
-            except* (*AWAY, *NONSENSE):
-                pass  # versions end by themselves
-            await asyncio.sleep(self._pause)
+                with self._redis.pubsub() as channel:  # type: ignore[no-untyped-call]
+                    self._follow(channel)
+            except (*AWAY, *NONSENSE):
+                self._closed.wait(self._pause)
+            if time.monotonic() > self._asked_at + QUIET_SECONDS and not self._closed.is_set():
+                self._wanted.clear()
 
-    async def _hear(self, channel: PubSub) -> None:
-        async for message in channel.listen():
+    def _follow(self, channel: PubSub) -> None:
+        """Hear what is said, and ping for as long as somebody asks. Returns once closed; raises what redis-py does."""
+        channel.subscribe(self._channel)
+        sent: float | None = None
+        due = float("-inf")
+        while not self._closed.is_set():
+            now = time.monotonic()
+            asked = now < self._asked_at + QUIET_SECONDS
+            if sent is None and asked and now >= due:
+                sent = now
+                channel.ping(repr(sent))
+            if sent is not None and now > sent + LOST_SECONDS:
+                raise TimeoutError
+            message = channel.get_message(timeout=BEAT_SECONDS if asked else TRUST_SECONDS)
+            if message is None:
+                continue
             if message["type"] == "message":
                 self.moved(message["data"].decode())
             elif message["type"] == "subscribe":  # what was said before was said to nobody
                 self._renew()
-            elif message["data"] == self._ping:
-                self._answered.set()
-
-    async def _beat(self, channel: PubSub) -> None:
-        while await self._asked():
-            sent = time.monotonic()
-            self._ping = repr(sent).encode()
-            self._answered.clear()
-            async with asyncio.timeout(LOST_SECONDS):
-                await channel.ping(self._ping)
-                await self._answered.wait()
-            self._known_until = sent + TRUST_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
-
-    async def _asked(self) -> bool:
-        """True once somebody wants to know."""
-        if time.monotonic() > self._asked_at + QUIET_SECONDS:
-            self._wanted.clear()
-        return await self._wanted.wait()
+            elif sent is not None and message["data"] == repr(sent).encode():
+                self._known_until, due, sent = sent + TRUST_SECONDS, now + BEAT_SECONDS, None

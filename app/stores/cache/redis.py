@@ -136,7 +136,7 @@ class RedisCache:
         self._pause = pause
         self._breaker = Breaker(timeout, pause)
         self._lookups = Batches(self._looked_up)
-        self._moves = Moves(self._redis, f"{PREFIX}moved", pause)
+        self._moves = Moves(url, f"{PREFIX}moved", timeout=timeout, pause=pause)
         self._name = uuid4().hex.encode()
         self._first = self._last = 0
 
