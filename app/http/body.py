@@ -108,12 +108,31 @@ def _finite(text: str) -> float:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value that is JSON already."""
+
+    json: bytes
+
+
 def encode_json(value: Any) -> bytes:
     """Compact JSON in UTF-8 of finite numbers: manifests hold no others. Raises TypeError for what JSON cannot say."""
     try:
-        return orjson.dumps(value, option=AS_JSON_DOES)
+        return orjson.dumps(value, _fragment, AS_JSON_DOES)
     except orjson.JSONEncodeError:  # half a surrogate pair, which JSON can escape, or an integer of more than 64 bits
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(value, default=_decoded, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _fragment(value: object) -> orjson.Fragment:
+    if isinstance(value, Encoded):
+        return orjson.Fragment(value.json)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _decoded(value: object) -> Any:
+    if isinstance(value, Encoded):
+        return json.loads(value.json)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def parse_request(value: Any) -> GraphQLRequest:

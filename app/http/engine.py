@@ -29,6 +29,7 @@ from app.http.broadcast import Answers, shape, shaping
 from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, as_it_is, no_details
 from app.http.lasting import lasting
 from app.http.plans.plan import Plans
+from app.http.plans.texts import Texts
 from app.resolvers.limits import Limits
 from app.schema.limits import check_limits
 
@@ -78,7 +79,7 @@ class Engine:
         *,
         plans: bool = True,
     ) -> None:
-        self._plans = partial(Plans, schema) if plans else None
+        self._plans = partial(Plans, schema, Texts()) if plans else None
         self._schema = schema._schema  # noqa: SLF001  Strawberry names its graphql-core schema no other way
         self._executor_class = cast("type[Executor[Any]]", schema.execution_context_class)
         self._limits = limits

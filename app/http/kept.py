@@ -15,6 +15,8 @@ ROOM = 64 * 1024 * 1024
 """Bytes of answers that are kept, each counted as 2 000 at least. Those not asked for longest go first."""
 LARGEST = 1024 * 1024
 """Bytes of a request and its answer that are worth keeping."""
+REMEMBERED = 10_000
+"""Requests of which is remembered that they came."""
 
 
 class Footing(Protocol):
@@ -60,10 +62,14 @@ class Asked(NamedTuple):
 
 
 class KeptAnswers:
-    """Answers without errors to operations that are `lasting`. Nothing else is to be kept here."""
+    """Answers without errors to operations that are `lasting`. Nothing else is to be kept here.
+
+    One is kept once it was asked for again: most are not, and would only use up room, and the processor's caches.
+    """
 
     def __init__(self, room: int = ROOM) -> None:
         self._memory: Memory[tuple[Answer, Footing]] = Memory(room)
+        self._once: set[int] = set()
 
     def find(self, asked: Asked) -> Answer | None:
         """The answer that would be computed now, if it is kept."""
@@ -71,7 +77,17 @@ class KeptAnswers:
         return answer if footing and footing.stands() else None
 
     def keep(self, asked: Asked, answer: Answer, footing: Footing) -> None:
-        """Keep an answer, if what it rests on is known."""
+        """Keep an answer that was asked for before, if what it rests on is known."""
+        if not self._again(hash(asked)):
+            return
         size = len(answer.body) + len(asked.content) + sum(len(value) for _, value in asked.headers)
         if footing.firm and size <= LARGEST:
             self._memory.put(asked, size, (answer, footing))
+
+    def _again(self, named: int) -> bool:
+        if named in self._once:
+            return True
+        if len(self._once) >= REMEMBERED:
+            self._once.clear()
+        self._once.add(named)
+        return False

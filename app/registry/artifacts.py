@@ -13,9 +13,9 @@ from app.registry.history import History
 from app.registry.lanes import Lanes
 from app.registry.manifest import InvalidEntryError, ObjectPin, entry_from
 from app.registry.messages import Idempotency, problem_with_message
-from app.registry.model import Actor, Artifact, Branch, Commit, Project
+from app.registry.model import SHA256, Actor, Artifact, Branch, Commit, Project
 from app.registry.transfers import Transfers
-from app.registry.uploads import PREFIX, Upload
+from app.registry.uploads import Upload
 from app.registry.writing import Proposal
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -121,7 +121,7 @@ class Artifacts:
         stored = await self._transfers.stored(project, list(pins.values()))
         missing = {pin.sha256: pin for pin in pins.values() if pin.sha256 not in stored}
         if missing and pending is PendingPolicy.REFUSE:
-            raise MissingObjectsError([PREFIX + sha256 for sha256 in missing])
+            raise MissingObjectsError([SHA256 + sha256 for sha256 in missing])
         planned = [_change(index, change, pins.get(index), stored) for index, change in enumerate(changes)]
         digest_of = {"changes": [[type(c).__name__, asdict(c)] for c in changes], "pending": pending.value}
         # First, so that a store that cannot be used leaves no commit behind.
@@ -227,7 +227,7 @@ class Artifacts:
 
 def pin_of(wanted: ObjectRequest) -> ObjectPin:
     """Announced bytes as an entry pins them, not pending."""
-    sha256 = wanted.digest.removeprefix(PREFIX)
+    sha256 = wanted.digest.removeprefix(SHA256)
     return ObjectPin(sha256, wanted.size, wanted.content_type or DEFAULT_CONTENT_TYPE, wanted.filename, pending=False)
 
 

@@ -6,11 +6,11 @@ process, and always again from Git.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from app.registry.manifest import (
     DEFAULT_LIMITS,
@@ -87,7 +87,7 @@ class Manifests:
         self._memory: Memory[Manifest | tuple[Problem, ...]] = Memory()
         self._at: Memory[ManifestAt] = Memory()
         self._entries: Memory[tuple[Entry | None]] = Memory()
-        self._listed: Memory[Sequence[Artifact]] = Memory()
+        self._listed: Memory[Listing] = Memory()
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -102,13 +102,13 @@ class Manifests:
         await self.share(blob, manifest)
         return manifest
 
-    async def artifacts(self, project: Project, commit: str, blob: str | None) -> Sequence[Artifact]:
+    async def artifacts(self, project: Project, commit: str, blob: str | None) -> "Listing":
         """What a commit that serves the manifest of a blob holds, in the order of the names. Put in order once."""
         key = project.name, commit, blob
         listed = self._listed.get(key)
         if listed is None or (listed and listed[0].project is not project):
             manifest = await self.get(project, blob)
-            make = partial(_in_order, project, commit, manifest)
+            make = partial(Listing.of, project, commit, manifest)
             listed = make() if len(manifest.entries) <= MANY else await self._offload(make)
             self._listed.put(key, ARTIFACT * len(listed), listed)
         return listed
@@ -275,8 +275,17 @@ class Manifests:
         return None, None
 
 
-def _in_order(project: Project, commit: str, manifest: Manifest) -> Sequence[Artifact]:
-    return tuple(Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items()))
+class Listing(tuple[Artifact, ...]):  # noqa: SLOT001  a tuple has no room for slots
+    """A commit's artifacts in the order of their names. It never changes; `token` is equal to that of no other."""
+
+    token: object
+
+    @classmethod
+    def of(cls, project: Project, commit: str, manifest: Manifest) -> Self:
+        """Those of a manifest."""
+        listing = cls(Artifact(project, commit, entry) for _, entry in sorted(manifest.entries.items()))
+        listing.token = object()
+        return listing
 
 
 def _key(blob: str) -> str:

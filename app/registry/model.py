@@ -9,6 +9,8 @@ from app.registry.manifest import Entry, ObjectPin, Problem
 from app.stores.ports import CommitRecord
 
 DEFAULT_MANIFEST_PATH = "artifacts.yml"
+SHA256 = "sha256:"
+"""What digests begin with, as callers write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,11 @@ class StoredObject:
 
     project: Project
     pin: ObjectPin
+
+    @property
+    def digest(self) -> str:
+        """Their sha-256, as callers write it."""
+        return SHA256 + self.pin.sha256
 
 
 class ChangeKind(Enum):

@@ -13,9 +13,9 @@ from app.registry.errors import DigestMismatchError, InvalidInputError, MissingO
 from app.registry.lanes import Lanes
 from app.registry.manifest import ObjectPin
 from app.registry.manifests import Manifests
-from app.registry.model import Actor, Artifact, Branch, Project
+from app.registry.model import SHA256, Actor, Artifact, Branch, Project
 from app.registry.reach import object_store
-from app.registry.uploads import PREFIX, Upload, Uploads, UploadState
+from app.registry.uploads import Upload, Uploads, UploadState
 from app.registry.writing import Proposal
 from app.stores.ports import ObjectKey, ObjectStat, ObjectStore, SignedRequest
 
@@ -78,7 +78,7 @@ class Transfers:
         if not await self.stored(project, [pin]):
             await self._uploads.assemble(ticket, etags)
             if not await self.stored(project, [pin]):
-                raise MissingObjectsError([PREFIX + pin.sha256])
+                raise MissingObjectsError([SHA256 + pin.sha256])
         settled = Proposal((SettleObject(ticket.sha256, ticket.size),), actor, actor)
         waiting = await self._waiting(project, pin)
         outcomes = await asyncio.gather(
@@ -114,9 +114,9 @@ class Transfers:
 def _compare(sha256: str, size: int, stat: ObjectStat) -> None:
     if stat.sha256 is not None and stat.sha256 != sha256:
         message = "The store holds other bytes under this digest. Delete them there and upload again."
-        raise DigestMismatchError(message, PREFIX + sha256, PREFIX + stat.sha256)
+        raise DigestMismatchError(message, SHA256 + sha256, SHA256 + stat.sha256)
     if stat.size != size:
-        message = f"The bytes of {PREFIX}{sha256} are {stat.size} long, not {size}. Send the size of what you uploaded."
+        message = f"The bytes of {SHA256}{sha256} are {stat.size} long, not {size}. Send the size of what you uploaded."
         raise InvalidInputError.of("size", message)
 
 

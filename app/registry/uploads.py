@@ -13,7 +13,7 @@ from enum import Enum
 from app.registry import names
 from app.registry.errors import DigestMismatchError, InvalidInputError, Issue, MissingObjectsError
 from app.registry.manifest import ObjectPin
-from app.registry.model import Project
+from app.registry.model import SHA256, Project
 from app.registry.reach import object_store
 from app.registry.tickets import Ticket, TicketError, Tickets
 from app.stores.errors import BytesDifferError, PartsGoneError
@@ -22,7 +22,6 @@ from app.stores.ports import Multipart, ObjectKey, ObjectStore, SignedRequest, S
 REQUEST_SECONDS = 3600
 SINGLE_SECONDS = 2 * REQUEST_SECONDS  # longer than the PUT, which may end at the last moment
 MULTIPART_SECONDS = 7 * 24 * 3600
-PREFIX = "sha256:"
 
 
 class UploadState(Enum):
@@ -139,10 +138,10 @@ class Uploads:
             with object_store():
                 await store.assemble(ticket.key, multipart, arrived or ())
         except PartsGoneError as error:
-            raise MissingObjectsError([PREFIX + ticket.sha256]) from error
+            raise MissingObjectsError([SHA256 + ticket.sha256]) from error
         except BytesDifferError as error:
             message = "The parts make other bytes than were announced. Begin with createUploads and send them again."
-            raise DigestMismatchError(message, PREFIX + ticket.sha256, PREFIX + error.sha256) from error
+            raise DigestMismatchError(message, SHA256 + ticket.sha256, SHA256 + error.sha256) from error
 
     async def _arrived(self, ticket: Ticket) -> Sequence[StoredPart] | None:
         store, multipart = self._objects.multipart, ticket.multipart
@@ -190,7 +189,7 @@ def _chosen(ticket: Ticket, wanted: Iterable[WantedPart]) -> dict[Part, str | No
             continue
         if problem := _problem_with_digest(one.digest, checked=checked):
             issues.append(Issue((*place, "digest"), problem))
-        chosen[parts[one.number]] = one.digest.removeprefix(PREFIX) if one.digest else None
+        chosen[parts[one.number]] = one.digest.removeprefix(SHA256) if one.digest else None
     if issues:
         raise InvalidInputError(issues)
     return chosen
@@ -207,7 +206,7 @@ def _compare(ticket: Ticket, arrived: Sequence[StoredPart], etags: Sequence[str]
     here = {part.number for part in arrived}
     missing = [part.number for part in plan(ticket) if part.number not in here]
     if missing:
-        raise MissingObjectsError([PREFIX + ticket.sha256], missing)
+        raise MissingObjectsError([SHA256 + ticket.sha256], missing)
     if etags is not None and [etag.strip('"') for etag in etags] != [part.etag.strip('"') for part in arrived]:
         message = "These are not the ETags of the parts that have arrived. Give all in their order, or leave them out."
         raise InvalidInputError.of("etags", message)

@@ -8,6 +8,7 @@ from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, Writ
 from app.registry.errors import InvalidInputError
 from app.registry.index import Hit, Hits
 from app.registry.manifest import Entry
+from app.registry.manifests import Listing
 from app.registry.model import Artifact, Branch, Commit, Project
 from app.registry.search import ArtifactFilter, asks_store, matcher
 from app.resolvers import branches, commits
@@ -58,7 +59,7 @@ async def page_of_branch(
     context: Context, branch: Branch, first: int | None, after: str | None, wanted: ArtifactFilter | None
 ) -> Page[Artifact]:
     """The entries of a branch, by name."""
-    listed = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
+    listed: Sequence[Artifact] = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
     if wanted is not None:
         listed = await _matching(context, listed, wanted)
     scope = ("artifacts", branch.project.name, branch.name, _named(wanted) if wanted else EVERYTHING)
@@ -70,7 +71,7 @@ async def page_of_commit(
 ) -> Page[Artifact]:
     """The entries as they were at a commit, by name."""
     at = await context.registry.history.manifest_at(commit)
-    listed = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
+    listed: Sequence[Artifact] = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
     if wanted is not None:
         listed = await _matching(context, listed, wanted)
     scope = ("artifacts at", commit.project.name, commit.oid, _named(wanted) if wanted else EVERYTHING)
@@ -121,7 +122,9 @@ async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
 def _page(
     context: Context, scope: tuple[str, ...], listed: Sequence[Artifact], first: int | None, after: str | None
 ) -> Page[Artifact]:
-    return page_of(Request(scope, first, after, context.limits.page_size), listed, lambda one: (one.name,))
+    request = Request(scope, first, after, context.limits.page_size)
+    token = listed.token if isinstance(listed, Listing) else None
+    return page_of(request, listed, lambda one: (one.name,), token)
 
 
 async def _matching(context: Context, listed: Sequence[Artifact], wanted: ArtifactFilter) -> Sequence[Artifact]:

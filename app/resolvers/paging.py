@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +55,8 @@ class Edge(Generic[T]):
 class Page(Generic[T]):
     """A part of a list. `total` counts the whole list, and is None where counting would mean walking it.
 
-    `key` is that of the n-th element in the list `scope`. Cursors are made of both, when somebody asks for one.
+    `key` is that of the n-th element in the list `scope`. Cursors are made of both, when somebody asks for one. Pages
+    with the same `token` have the same nodes; without one nobody knows.
     """
 
     nodes: Sequence[T]
@@ -64,6 +65,7 @@ class Page(Generic[T]):
     total: int | None
     scope: Key
     key: Callable[[int], Key]
+    token: Hashable = None
 
     @property
     def edges(self) -> list[Edge[T]]:
@@ -131,14 +133,15 @@ def _foreign() -> InvalidInputError:
     return InvalidInputError.of("after", "This is no cursor of this list. Leave it out to begin at the start.")
 
 
-def page(request: Request, items: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
-    """A page of a list that is at hand, sorted by `key`."""
+def page(request: Request, items: Sequence[T], key: Callable[[T], Key], token: object = None) -> Page[T]:
+    """A page of a list that is at hand, sorted by `key`. Lists with the same `token` are the same."""
     size, start = request.size(), request.start()
     if start is not None and items and [*map(type, start)] != [*map(type, key(items[0]))]:
         raise _foreign()  # somebody made it up, and knew how
     begin = bisect_right(items, start, key=key) if start is not None else 0
     shown, total = items[begin : begin + size], len(items)
-    return Page(shown, begin + size < total, begin > 0, total, request.scope, lambda n: key(shown[n]))
+    part = (token, begin, size) if token else None
+    return Page(shown, begin + size < total, begin > 0, total, request.scope, lambda n: key(shown[n]), part)
 
 
 def window(request: Request, found: Sequence[T], key: Callable[[T], Key]) -> Page[T]:

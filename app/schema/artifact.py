@@ -110,7 +110,7 @@ class ArtifactConnection:
 
     value: strawberry.Private[Page[model.Artifact]]
     edges: list[ArtifactEdge] = described.list_of("value.edges", lambda: ArtifactEdge)
-    nodes: list[Artifact] = described.list_of("value.nodes", lambda: Artifact)
+    nodes: list[Artifact] = described.nodes(lambda: Artifact)
     page_info: PageInfo = described.shown("value", lambda: PageInfo)
     total_count: int = described.attribute("value.total")
 

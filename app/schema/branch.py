@@ -103,7 +103,7 @@ class BranchConnection:
 
     value: strawberry.Private[Page[model.Branch]]
     edges: list[BranchEdge] = described.list_of("value.edges", lambda: BranchEdge)
-    nodes: list[Branch] = described.list_of("value.nodes", lambda: Branch)
+    nodes: list[Branch] = described.nodes(lambda: Branch)
     page_info: PageInfo = described.shown("value", lambda: PageInfo)
     total_count: int = described.attribute("value.total")
 

@@ -102,11 +102,13 @@ def field(resolver: Callable[..., Any]) -> Any:
 class Attribute:
     """A field that no method is needed for: where its value stands, and the type that shows it to callers, if one does.
 
-    `path` leads from the object to the value, by way of the attribute that the object is made with.
+    `path` leads from the object to the value, by way of the attribute that the object is made with. With `paged`, it
+    leads to the nodes of a page.
     """
 
     path: str
     view: Callable[[], type] | None = None
+    paged: bool = False
 
 
 def attribute(path: str) -> Any:
@@ -128,6 +130,12 @@ def list_of(path: str, view: Callable[[], type]) -> Any:
     return strawberry.field(
         resolver=lambda self: [_show(view(), one) for one in get(self)], metadata={ATTRIBUTE: Attribute(path, view)}
     )
+
+
+def nodes(view: Callable[[], type]) -> Any:
+    """The same for the nodes of the page that a connection shows."""
+    resolver = lambda self: [_show(view(), one) for one in self.value.nodes]  # noqa: E731  as above
+    return strawberry.field(resolver=resolver, metadata={ATTRIBUTE: Attribute("value.nodes", view, paged=True)})
 
 
 @cache

@@ -165,7 +165,7 @@ class CommitConnection:
 
     value: strawberry.Private[Page[model.Commit]]
     edges: list[CommitEdge] = described.list_of("value.edges", lambda: CommitEdge)
-    nodes: list[Commit] = described.list_of("value.nodes", lambda: Commit)
+    nodes: list[Commit] = described.nodes(lambda: Commit)
     page_info: PageInfo = described.shown("value", lambda: PageInfo)
 
 
@@ -247,7 +247,7 @@ class ChangeConnection:
 
     value: strawberry.Private[Page[model.Change]]
     edges: list[ChangeEdge] = described.list_of("value.edges", lambda: ChangeEdge)
-    nodes: list[Change] = described.list_of("value.nodes", lambda: Change)
+    nodes: list[Change] = described.nodes(lambda: Change)
     page_info: PageInfo = described.shown("value", lambda: PageInfo)
 
 

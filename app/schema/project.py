@@ -157,7 +157,7 @@ class ProjectConnection:
 
     value: strawberry.Private[Page[model.Project]]
     edges: list[ProjectEdge] = described.list_of("value.edges", lambda: ProjectEdge)
-    nodes: list[Project] = described.list_of("value.nodes", lambda: Project)
+    nodes: list[Project] = described.nodes(lambda: Project)
     page_info: PageInfo = described.shown("value", lambda: PageInfo)
     total_count: int = described.attribute("value.total")
 

@@ -5,8 +5,8 @@ from datetime import datetime
 import strawberry
 
 from app.registry import model, uploads
-from app.registry.model import ObjectState
-from app.registry.uploads import PREFIX, UploadState
+from app.registry.model import SHA256, ObjectState
+from app.registry.uploads import UploadState
 from app.resolvers import objects
 from app.schema import described
 from app.schema.info import Info
@@ -57,14 +57,14 @@ class Download:
 
 @described.type_
 class StoredObject:
-    """The bytes an entry pins."""
+    """The bytes an entry pins.
+
+    digest: Their sha-256.
+    """
 
     value: strawberry.Private[model.StoredObject]
 
-    @described.field
-    def digest(self) -> Digest:
-        """Their sha-256."""
-        return Digest(PREFIX + self.value.pin.sha256)
+    digest: Digest = described.attribute("value.digest")
 
     @described.field
     def size(self) -> BigInt:
@@ -167,7 +167,7 @@ class Upload:
     @described.field
     def digest(self) -> Digest:
         """The sha-256 the bytes must have."""
-        return Digest(PREFIX + self.value.pin.sha256)
+        return Digest(SHA256 + self.value.pin.sha256)
 
     @described.field
     def size(self) -> BigInt:

@@ -63,6 +63,14 @@ class Served:
         return await self.client.request(method, "/graphql", params={"query": query}, headers=named)
 
 
+class Eager(KeptAnswers):
+    """Keeps what was asked for once: what that is about is the test at the end."""
+
+    def _again(self, named: int) -> bool:
+        del named
+        return True
+
+
 @pytest.fixture
 async def served(registry: Registry) -> AsyncIterator[Served]:
     git = registry._stores.git  # noqa: SLF001 - what people push goes around the registry
@@ -75,7 +83,7 @@ async def served(registry: Registry) -> AsyncIterator[Served]:
         return Context(registry, caller, Limits(), strong=asks_anew(connection.scope))
 
     engine = Counting(build_schema(), Limits(), public=(RegistryError,))
-    app = Starlette(routes=[Route("/graphql", Edge(engine, make_context, kept=KeptAnswers()))])
+    app = Starlette(routes=[Route("/graphql", Edge(engine, make_context, kept=Eager()))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as client:
         yield Served(desk, engine, client)
 
@@ -269,13 +277,13 @@ def answer(size: int) -> Any:
 
 
 def test_what_rests_on_nothing_firm_is_not_kept() -> None:
-    kept = KeptAnswers()
+    kept = Eager()
     kept.keep(asked(1), answer(10), Ground(firm=False))
     assert kept.find(asked(1)) is None
 
 
 def test_an_answer_is_found_while_it_stands_and_no_longer() -> None:
-    kept, ground, made = KeptAnswers(), Ground(), answer(10)
+    kept, ground, made = Eager(), Ground(), answer(10)
     kept.keep(asked(1), made, ground)
     assert kept.find(asked(1)) is made
     ground.standing = False
@@ -284,7 +292,7 @@ def test_an_answer_is_found_while_it_stands_and_no_longer() -> None:
 
 @pytest.mark.parametrize(("request_size", "answer_size"), [(0, LARGEST + 1), (LARGEST // 2, LARGEST // 2 + 1)])
 def test_what_is_larger_than_the_largest_is_not_kept(request_size: int, answer_size: int) -> None:
-    kept = KeptAnswers()
+    kept = Eager()
     kept.keep(asked(1, request_size), answer(answer_size), Ground())
     assert kept.find(asked(1, request_size)) is None
 
@@ -293,7 +301,7 @@ def test_what_is_larger_than_the_largest_is_not_kept(request_size: int, answer_s
     ("body", "accept", "reply"), [(10_000, 3, 0), (0, 3, 10_000), (5_000, 3, 5_000), (0, 10_000, 0)]
 )
 def test_those_asked_for_longest_ago_make_room(body: int, accept: int, reply: int) -> None:
-    kept = KeptAnswers(room=100_000)
+    kept = Eager(room=100_000)
     for number in range(20):
         kept.keep(asked(number, body, accept), answer(reply), Ground())
         kept.find(asked(0, body, accept))
@@ -342,3 +350,11 @@ async def test_contexts_of_one_caller_hash_alike_however_they_ask(registry: Regi
     contexts = {Context(registry, ADA, Limits()), Context(registry, ADA, Limits(), strong=True)}
     assert len(contexts) == 1
     assert Context(registry, GRACE, Limits()) not in contexts
+
+
+def test_an_answer_is_kept_when_it_was_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.http.kept.REMEMBERED", 3)
+    kept = KeptAnswers()
+    for number in (1, 1, 2, 3, 4, 2):  # of more than three nobody remembers that they came
+        kept.keep(asked(number), answer(10), Ground())
+    assert [number for number in range(5) if kept.find(asked(number))] == [1]

@@ -13,6 +13,7 @@ from graphql.execution.values import VariableValues
 from app.http.plans.arguments import Arguments
 from app.http.plans.selection import Selector
 from app.http.plans.source import Source
+from app.http.plans.texts import Texts
 from app.http.plans.variables import Variables
 
 MOST_PLANS = 4
@@ -46,8 +47,11 @@ class Plan:
 class Plans:
     """The plans of one validated query. There is none before it is asked again: most that carry values never are."""
 
-    def __init__(self, schema: strawberry.Schema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+    def __init__(
+        self, schema: strawberry.Schema, texts: Texts, document: DocumentNode, operation: OperationDefinitionNode
+    ) -> None:
         self._schema = schema
+        self._texts = texts
         self._core = schema._schema  # noqa: SLF001  Strawberry names its graphql-core schema no other way
         self._document = document
         self._operation = operation
@@ -87,7 +91,7 @@ class Plans:
 
     def _make(self, variables: VariableValues) -> Plan:
         root = Selector(self._core, self._document, self._operation, variables).root()
-        source = Source(self._schema, root)
+        source = Source(self._schema, root, self._texts)
         exec(compile(source.text, "<plan>", "exec"), source.names)  # noqa: S102  names of the schema, and no values
         return Plan(source.names[source.root], root.waits, source.varying)
 

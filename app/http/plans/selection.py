@@ -62,6 +62,18 @@ class Field:
             return None
         return found.path
 
+    @cached_property
+    def fixed(self) -> bool:
+        """Whether all that is asked for follows from the value alone, so that it never changes if that does not."""
+        inner = (field for part in self.parts.values() for field in part.fields)
+        return self.attribute is not None and all(isinstance(one, Typename) or one.fixed for one in inner)
+
+    @property
+    def paged(self) -> bool:
+        """Whether it is the nodes of a page."""
+        found = self.resolver.metadata.get(ATTRIBUTE)
+        return isinstance(found, Attribute) and found.paged
+
     @property
     def holds_waits(self) -> bool:
         """Whether something below it is to be awaited."""

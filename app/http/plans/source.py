@@ -15,6 +15,7 @@ from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_ty
 from app.http.plans.arguments import Arguments
 from app.http.plans.leaves import as_it_is, coercion
 from app.http.plans.selection import Field, Selection, Typename, Unplanned
+from app.http.plans.texts import Texts
 from app.http.plans.together import together
 from app.schema.described import holds
 
@@ -25,11 +26,11 @@ class Source:
     `names` are the values they speak of, and `varying` the arguments to be coerced for each request.
     """
 
-    def __init__(self, schema: strawberry.Schema, root: Selection) -> None:
+    def __init__(self, schema: strawberry.Schema, root: Selection, texts: Texts) -> None:
         self._schema = schema
         self._lines: list[str] = []
         self._leaves: dict[str, str] = {}
-        self.names: dict[str, Any] = {"Unplanned": Unplanned, "items": _items, "together": together}
+        self.names: dict[str, Any] = {"Unplanned": Unplanned, "items": _items, "together": together, "kept": texts.of}
         self.varying: list[Arguments] = []
         self.root = self._selection(root, None, waits=root.waits)
 
@@ -74,6 +75,8 @@ class Source:
             value = f"v{index}"
             if isinstance(field, Typename):
                 parts.append(f"{field.key!r}: {field.name!r}")
+            elif field.paged and field.fixed:
+                parts.append(f"{field.key!r}: {self._kept(field, held)}")
             elif field.waits and together:
                 waiting[value] = self._waiting(field)
                 parts.append(f"{field.key!r}: {value}")
@@ -84,6 +87,12 @@ class Source:
             made = f"f(o, run) for f in ({', '.join(waiting.values())})"
             body.append(f"{', '.join(waiting)} = await together({made})")
         return [*body, f"return {{{', '.join(parts)}}}"]
+
+    def _kept(self, field: Field, held: str | None) -> str:
+        """An expression for the nodes of a page, whose JSON is kept."""
+        made = self._complete(field, field.definition.type, "w")
+        page = self._got(field, held).removesuffix(".nodes")
+        return f"kept({self._function('w', [f'return {made}'], waits=False)}, {page}, run)"
 
     def _waiting(self, field: Field) -> str:
         """A coroutine function that makes one field of an object."""
