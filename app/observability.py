@@ -4,12 +4,13 @@ Query strings are never logged: signed links are secrets.
 """
 
 import asyncio
+import atexit
 import logging
 import re
 import secrets
 import sys
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ MASK = Mask(())
 STOPPING = Refusal(Code.UNAVAILABLE, "The server is stopping and did not finish this; send it again in a moment.")
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s  %(message)s"
 TOGETHER_SECONDS = 0.05
+KEPT = 64
 log = logging.getLogger("ml_registry.requests")
 
 
@@ -48,6 +50,7 @@ class RequestLog:
         self._lines = Lines()
         self._process = secrets.token_hex(8)
         self._numbers = count()
+        self._shown = lru_cache(KEPT)(partial(quote, safe=SAFE_IN_PATHS))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its id in `scope["state"]`."""
@@ -75,7 +78,7 @@ class RequestLog:
                 await JSONResponse({"errors": refusal.errors}, refusal.status)(scope, receive, answer)
         finally:
             if log.isEnabledFor(logging.INFO):
-                method, path = scope.get("method", "WEBSOCKET"), quote(scope["path"], safe=SAFE_IN_PATHS)
+                method, path = scope.get("method", "WEBSOCKET"), self._shown(scope["path"])
                 milliseconds = (time.perf_counter() - started) * 1000
                 self._lines.add(f"{method} {path} {status or '-'} in {milliseconds:.1f} ms ({request_id})")
 
@@ -85,6 +88,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        atexit.register(self._write)  # what waits when the server stops
 
     def add(self, text: str) -> None:
         """Write a line within TOGETHER_SECONDS."""

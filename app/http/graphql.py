@@ -96,7 +96,7 @@ class Edge:
         reply = await self._compute(scope, content, context, request_id, safe=safe)
         if not isinstance(reply, Answer):
             return reply
-        if kept and asked and reply.lasts:
+        if kept and asked and reply.lasts and not context.strong:
             kept.keep(asked, reply, context.footing)
         return reply.unless(values_of(scope, b"if-none-match"))
 

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from app.registry.manifest import Problem
 from app.registry.manifests import Manifests
@@ -16,6 +17,8 @@ from app.stores.ports import Cache, GitHost
 # look-up; under WHOLE what all the pointers together are, so that those stored after a flush are not taken for all.
 HEAD = "*HEAD"
 WHOLE = "*WHOLE"
+KEPT = 1_000
+"""Pointers that need not be decoded again."""
 log = logging.getLogger("ml_registry.branches")
 
 
@@ -107,6 +110,7 @@ class Branches:
         self._cache = cache
         self._manifests = manifests
         self._offload = offload
+        self._decode = lru_cache(KEPT)(Pointer.decode)  # who asks anew is mostly told the same
         self.missed: set[str] = set()
         """The projects of which the cache lacks something or holds it too old: Git is asked until it is stored anew."""
 
@@ -166,7 +170,7 @@ class Branches:
     async def _pointer(self, project: Project, field: str) -> Pointer | None:
         try:
             data = await self._cache.pointer(project.name, field)
-            return None if data is None else Pointer.decode(data)
+            return None if data is None else self._decode(data)
         except CacheUnavailableError:
             return None
         except ValueError as error:
