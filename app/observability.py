@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 import time
+from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
 from urllib.parse import quote
@@ -98,9 +99,10 @@ class Lines:
         self._lines.append(f"{_second(int(now))},{int(now % 1 * 1000):03} INFO    {log.name}  {text}\n")
 
     def _write(self) -> None:
-        sys.stderr.write("".join(self._lines))
-        sys.stderr.flush()
-        self._lines.clear()
+        lines, self._lines = self._lines, []
+        with suppress(OSError, ValueError):  # a full disk or a closed terminal: nobody can be told
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
 
 
 @lru_cache(2)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Scope
 
 from app.http.answer import Answer
-from app.registry.manifests import Memory
+from app.registry.memory import Memory
 
 DECISIVE = frozenset({b"accept", b"content-type", b"content-encoding"})
 """The headers on which an answer depends, besides those that say who asks."""

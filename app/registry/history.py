@@ -9,7 +9,8 @@ from app.registry.errors import InvalidInputError
 from app.registry.lineage import Reading
 from app.registry.lineages import Lineages
 from app.registry.manifest import Entry, Manifest
-from app.registry.manifests import EMPTY, LEAST, Manifests, Memory
+from app.registry.manifests import EMPTY, Manifests
+from app.registry.memory import LEAST, Memory
 from app.registry.model import Artifact, Branch, Change, Commit, ManifestAt, Project
 from app.registry.names import OID
 from app.registry.offload import Offload

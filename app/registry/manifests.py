@@ -5,12 +5,10 @@ process, and always again from Git.
 """
 
 import logging
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from threading import Lock
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from app.registry.manifest import (
     DEFAULT_LIMITS,
@@ -28,52 +26,20 @@ from app.registry.manifest import (
     read_stored,
     to_json,
 )
+from app.registry.memory import LEAST, Memory
 from app.registry.model import Artifact, ManifestAt, ManifestState, Project
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError, CacheUnavailableError, StoreError
 from app.stores.ports import Cache, GitHost, Repository
 
-T = TypeVar("T")
-MEMORY_BYTES = 64 * 1024 * 1024
 LARGE = 64 * 1024
 """Bytes; a file of more is read in another process, or whoever else asks would notice."""
-LEAST = 2_000
-"""Bytes that even the smallest file counts for, since what is kept of it takes as many."""
-ARTIFACT = 1_000
-"""Bytes that an artifact in a list counts for, together with its entry: 67,000 artifacts are kept."""
+ARTIFACT = 2_000
+"""Bytes that an artifact in a list counts for, together with its entry: 33 000 artifacts are kept."""
 MANY = 1_000
 """Entries; more are put in order in a thread."""
 EMPTY = Manifest(entries={}, problems=())
 log = logging.getLogger("ml_registry.manifests")
-
-
-class Memory(Generic[T]):
-    """What was read, by what names it for ever: the least recently used go first once they add up to `limit` bytes."""
-
-    def __init__(self, limit: int = MEMORY_BYTES) -> None:
-        self._limit = limit
-        self._size = 0
-        self._kept: OrderedDict[Hashable, tuple[int, T]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Hashable) -> T | None:
-        """What was read, or None when it is not remembered."""
-        try:  # no lock: what another thread takes away between these steps was not remembered
-            self._kept.move_to_end(key)
-            return self._kept[key][1]
-        except KeyError:
-            return None
-
-    def put(self, key: Hashable, size: int, outcome: T) -> None:
-        """Remember what `size` bytes were read to."""
-        size = max(size, LEAST)
-        with self._lock:
-            replaced = self._kept.pop(key, None)
-            self._kept[key] = (size, outcome)
-            self._size += size - (replaced[0] if replaced else 0)
-            while self._size > self._limit and len(self._kept) > 1:
-                _, (freed, _) = self._kept.popitem(last=False)
-                self._size -= freed
 
 
 class Manifests:

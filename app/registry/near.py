@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.registry.branches import HEAD, WHOLE, Branches
-from app.registry.manifests import LEAST, Memory
+from app.registry.memory import LEAST, Memory
 from app.registry.model import Branch, Project
 from app.stores.ports import Cache
 

@@ -178,6 +178,33 @@ async def test_a_server_that_answers_nonsense_makes_nothing_known(answer: bytes)
     await server.wait_closed()
 
 
+async def test_who_was_told_what_no_program_expects_goes_on_listening(valkey: PrivateValkey) -> None:
+    lies = 2
+
+    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lies
+        lies -= 1
+        if lies >= 0:
+            writer.write(b"$99999999999999999999\r\n")
+            writer.close()
+            return
+        inner_reader, inner_writer = await asyncio.open_unix_connection(str(valkey.socket))
+        await asyncio.gather(_pipe(reader, inner_writer), _pipe(inner_reader, writer))
+
+    server = await asyncio.start_server(lie, "127.0.0.1", 0)
+    cache = RedisCache(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", pause=0.05)
+    await known(cache, "p")
+    await cache.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.05], ids=["while it is asked for the first time", "between two times"])
 async def test_a_cache_that_is_away_can_be_closed(tmp_path: Path, wait: float) -> None:
     before = asyncio.all_tasks()

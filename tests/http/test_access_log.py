@@ -1,5 +1,6 @@
 """What a real server writes to its log, and the id every answer carries."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from app.observability import TOGETHER_SECONDS, Lines
 from tests.support.api import Work, announce, new_project, send
 from tests.support.listen import stream
 from tests.support.server import Server, running
@@ -150,3 +152,29 @@ def test_a_fault_of_the_object_store_is_masked_as_well(server: Server) -> None:
     assert answer.headers["x-request-id"] == "fault-2"
     assert len([line for line in lines(server, "fault-2") if "ERROR" in line]) == 1
     assert send(upload, BODY).status_code == 200
+
+
+class Full:
+    """A place for lines that takes none the first time."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.failed = False
+
+    def write(self, text: str) -> None:
+        if not self.failed:
+            self.failed = True
+            raise OSError(28, "No space left on device")
+        self.taken.append(text)
+
+    def flush(self) -> None:
+        pass
+
+
+async def test_a_log_that_could_not_be_written_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, lines = Full(), Lines()
+    monkeypatch.setattr("sys.stderr", full)
+    for text in ("lost", "kept"):
+        lines.add(text)
+        await asyncio.sleep(2 * TOGETHER_SECONDS)
+    assert [text.endswith("kept\n") for text in full.taken] == [True]

@@ -1,6 +1,8 @@
 """Pages whose nodes never change: their JSON is kept, for what was selected of them, and for nothing else."""
 
+import gc
 import json
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,16 +44,16 @@ def test_what_is_selected_of_a_page_is_made_once() -> None:
         return list(nodes)
 
     texts = Texts()
-    assert [texts.of(select, page((1, 0, 2)), run) for run in "abc"] == [Encoded(b"[1,2]")] * 3
+    assert [texts.of(7, select, page((1, 0, 2)), run) for run in "abc"] == [Encoded(b"[1,2]")] * 3
     assert made == ["a"]
 
 
 def test_other_pages_other_selections_and_those_without_a_token_are_made_anew() -> None:
     texts = Texts()
-    assert texts.of(lambda nodes, _: [*nodes], page("t"), None) == Encoded(b"[1,2]")
-    assert texts.of(lambda nodes, _: [*nodes], page("u", (3,)), None) == Encoded(b"[3]")
-    assert texts.of(lambda nodes, _: [0, *nodes], page("t"), None) == Encoded(b"[0,1,2]")
-    assert texts.of(lambda nodes, _: [*nodes], page(None), None) == [1, 2]
+    assert texts.of(1, lambda nodes, _: [*nodes], page("t"), None) == Encoded(b"[1,2]")
+    assert texts.of(1, lambda nodes, _: [*nodes], page("u", (3,)), None) == Encoded(b"[3]")
+    assert texts.of(2, lambda nodes, _: [0, *nodes], page("t"), None) == Encoded(b"[0,1,2]")
+    assert texts.of(1, lambda nodes, _: [*nodes], page(None), None) == [1, 2]
 
 
 @pytest.mark.parametrize("odd", ["\ud800", 2**70])
@@ -77,6 +79,21 @@ async def test_only_what_follows_from_the_nodes_alone_is_kept(desk: Desk, fields
     found = await answers(desk, query, 3)
     page = found[-1]["data"]["project"]["branch"]["artifacts"]
     assert isinstance(page["nodes"], Encoded) is kept
+
+
+async def test_a_kept_text_holds_no_plan(desk: Desk) -> None:
+    await desk.put("a", rows=1)
+    engine, context = Engine(SCHEMA, Limits()), Context(desk.registry, ADA, Limits())
+    operation = engine.prepare(ARTIFACTS % (desk.project.name, "name") + " " * 20_000)  # too long to be kept itself
+    for _ in range(3):
+        await engine.execute(operation, {}, context, "r")
+    assert operation.plans
+    (plan,) = operation.plans._made.values()  # noqa: SLF001 - what is to go
+    assert plan
+    function = weakref.ref(plan.function)
+    del operation, plan
+    gc.collect()
+    assert function() is None
 
 
 async def test_each_part_of_a_list_and_each_commit_has_nodes_of_its_own(desk: Desk) -> None:

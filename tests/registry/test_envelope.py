@@ -6,7 +6,7 @@ from typing import Any
 
 from app.registry.envelope import message_of
 from app.registry.events import Move, derive
-from app.registry.manifests import Memory
+from app.registry.memory import Memory
 from app.registry.model import Event
 from app.stores.ports import BATCH_BYTES, Message
 from tests.support.domain import Desk, put

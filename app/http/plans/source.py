@@ -28,6 +28,7 @@ class Source:
 
     def __init__(self, schema: strawberry.Schema, root: Selection, texts: Texts) -> None:
         self._schema = schema
+        self._texts = texts
         self._lines: list[str] = []
         self._leaves: dict[str, str] = {}
         self.names: dict[str, Any] = {"Unplanned": Unplanned, "items": _items, "together": together, "kept": texts.of}
@@ -92,7 +93,8 @@ class Source:
         """An expression for the nodes of a page, whose JSON is kept."""
         made = self._complete(field, field.definition.type, "w")
         page = self._got(field, held).removesuffix(".nodes")
-        return f"kept({self._function('w', [f'return {made}'], waits=False)}, {page}, run)"
+        select = self._function("w", [f"return {made}"], waits=False)
+        return f"kept({self._texts.number()}, {select}, {page}, run)"
 
     def _waiting(self, field: Field) -> str:
         """A coroutine function that makes one field of an object."""

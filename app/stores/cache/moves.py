@@ -1,6 +1,7 @@
 """Whether the pointers of a project may have moved, told without asking the server."""
 
 import asyncio
+import logging
 import time
 from threading import Event, Lock, Thread
 
@@ -8,8 +9,6 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
-
-from app.stores.cache.breaker import AWAY, NONSENSE
 
 TRUST_SECONDS = 0.1
 """For this long after a ping was sent, its answer says that everything until then was heard."""
@@ -21,6 +20,7 @@ LOST_SECONDS = 1.0
 """A connection that does not answer for this long is dead, whether it knows or not."""
 PROJECTS = 10_000
 """How many projects have a number of their own."""
+log = logging.getLogger("ml_registry.cache")
 
 
 class Moves:
@@ -48,6 +48,7 @@ class Moves:
         self._last = self._others = 0
         self._counting = Lock()
         self._asked_at = self._known_until = float("-inf")
+        self._heard = True
         self._wanted = Event()
         self._closed = Event()
         self._thread: Thread | None = None
@@ -80,7 +81,7 @@ class Moves:
         self._closed.set()
         self._wanted.set()
         if self._thread:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, LOST_SECONDS)
         self._redis.close()
 
     def _renew(self) -> None:
@@ -89,13 +90,18 @@ class Moves:
             self._others, self._numbers = self._last, {}
 
     def _listen(self) -> None:
-        while self._wanted.wait() and not self._closed.is_set():
+        while not self._closed.is_set():
+            if not self._wanted.wait(QUIET_SECONDS):
+                continue
             try:
                 with self._redis.pubsub() as channel:  # type: ignore[no-untyped-call]
                     self._follow(channel)
-            except (*AWAY, *NONSENSE):
+            except Exception as error:  # noqa: BLE001  whatever it was, versions end by themselves, and it is tried again
+                if self._heard:
+                    log.warning("what moves in the cache is not heard, and each read asks it: %s", error)
+                self._heard = False
                 self._closed.wait(self._pause)
-            if time.monotonic() > self._asked_at + QUIET_SECONDS and not self._closed.is_set():
+            if time.monotonic() > self._asked_at + QUIET_SECONDS:
                 self._wanted.clear()
 
     def _follow(self, channel: PubSub) -> None:
@@ -120,3 +126,6 @@ class Moves:
                 self._renew()
             elif sent is not None and message["data"] == repr(sent).encode():
                 self._known_until, due, sent = sent + TRUST_SECONDS, now + BEAT_SECONDS, None
+                if not self._heard:
+                    log.warning("what moves in the cache is heard again")
+                self._heard = True
