@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 THREADS = 8
+AT_ONCE = 16
+"""Files and folders that a writer of many holds open."""
 
+T = TypeVar("T")
 Sync: TypeAlias = Callable[[Sequence[int]], None]
 """Puts the files and folders that are open under these descriptors on the disk. Raises OSError."""
 
@@ -43,9 +46,15 @@ def sync_folder(folder: Path) -> None:
 
 def sync_folders(folders: Iterable[Path], sync: Sync) -> None:
     """The same of several folders."""
-    with ExitStack() as opened:
-        descriptors: list[int] = []
-        for folder in folders:
-            descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-            opened.callback(os.close, descriptors[-1])
-        sync(descriptors)
+    for portion in portions([*folders]):
+        with ExitStack() as opened:
+            descriptors: list[int] = []
+            for folder in portion:
+                descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+                opened.callback(os.close, descriptors[-1])
+            sync(descriptors)
+
+
+def portions(many: Sequence[T]) -> list[Sequence[T]]:
+    """As many at a time as may be open at once; of none, one portion that is empty."""
+    return [many[start : start + AT_ONCE] for start in range(0, len(many), AT_ONCE)] or [many]

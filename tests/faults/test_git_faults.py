@@ -8,11 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from dulwich.objects import Blob
 
+from app.stores import durable
 from app.stores.errors import (
     RefMovedError,
     RepositoryBusyError,
@@ -369,6 +372,35 @@ def test_a_full_disk_is_a_store_error_and_moves_nothing(repo: DiskRepository, mo
     monkeypatch.undo()
     assert head(repo) == before
     repo.write_commits("main", before, [new("b: 2\n")])
+
+
+def test_a_file_where_a_folder_of_objects_should_be_is_not_blamed_on_the_branch(
+    path: Path, repo: DiskRepository
+) -> None:
+    before = head(repo)
+    for number in range(256):
+        place = path / "objects" / f"{number:02x}"
+        if not place.exists():
+            place.touch()
+    with pytest.raises(StoreError, match=r"one\.git cannot be written: File exists\. .* free the disk or its rights"):
+        repo.write_commits("main", before, [new("b: 2\n")])
+    assert head(repo) == before
+
+
+def test_many_objects_and_their_folders_are_never_all_open_at_once(path: Path) -> None:
+    contents = [f"{number}\n".encode() for number in range(99)]
+    blobs = [(b"blob", Blob.from_string(content).id.decode(), content) for content in contents]
+    before, most = len(list(Path("/dev/fd").iterdir())), []
+
+    def sync(descriptors: Sequence[int]) -> None:
+        most.append(len(list(Path("/dev/fd").iterdir())) - before)
+        durable.one_by_one(descriptors)
+
+    with (path / "beside").open("wb") as beside:
+        stored = disk.DiskObjects(path, sync)
+        stored.write_loose(blobs, [beside.fileno()])
+    assert max(most) <= durable.AT_ONCE + 1
+    assert all((found := stored.find(oid)) and found.load() == content for _, oid, content in blobs)
 
 
 def test_a_failing_disk_is_never_taken_for_a_missing_branch(

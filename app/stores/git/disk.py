@@ -26,7 +26,7 @@ from dulwich.pack import (
     write_pack_index_v2,
 )
 
-from app.stores.durable import Sync, one_by_one, sync_folder, sync_folders
+from app.stores.durable import Sync, one_by_one, portions, sync_folder, sync_folders
 from app.stores.errors import RepositoryCorruptError
 from app.stores.git.locks import new_file, write_durably
 from app.stores.git.objects import GARBLED, Found, garbled
@@ -47,6 +47,8 @@ CHECKSUM_BYTES = 20
 Answer = TypeVar("Answer")
 Entry = tuple[bytes, int, int]
 """What an index holds of an object in a pack: its id, where it begins, and the checksum of what it is packed as."""
+Loose = tuple[bytes, str, bytes]
+"""An object to be stored by itself: its kind, id and content."""
 
 
 class Packs:
@@ -112,7 +114,7 @@ class DiskObjects:
         if packed:
             self._write_pack(objects, beside)
         else:
-            self.write_loose(((new.type_name, new.id.decode(), new.as_raw_string()) for new in objects), beside)
+            self.write_loose([(new.type_name, new.id.decode(), new.as_raw_string()) for new in objects], beside)
 
     def _find(self, oid: str) -> Found | None:
         with contextlib.suppress(FileNotFoundError), open(self._loose(oid), "rb", buffering=0) as file:  # noqa: PTH123
@@ -156,26 +158,31 @@ class DiskObjects:
             "The packs of this repository keep disappearing. Is another process removing them?"
         )
 
-    def write_loose(self, objects: Iterable[tuple[bytes, str, bytes]], beside: Sequence[int] = ()) -> None:
-        """Store objects by kind, id and content, each by itself and in this order, durable on return."""
-        folders: set[Path] = set()
+    def write_loose(self, objects: Sequence[Loose], beside: Sequence[int] = ()) -> None:
+        """Store objects, each by itself and in this order, durable on return."""
+        folders = {self.path / oid[:2] for _, oid, _ in objects}
+        for folder in [folder for folder in folders if not folder.is_dir()]:
+            folder.mkdir(exist_ok=True)
+            folders.add(self.path)
+        *earlier, last = portions(objects)
+        places = [place for portion in earlier for place in self._draft(portion)] + self._draft(last, beside)
+        for draft, place in places:
+            draft.replace(place)
+        sync_folders(folders, self._sync)
+
+    def _draft(self, objects: Sequence[Loose], beside: Sequence[int] = ()) -> list[tuple[Path, Path]]:
+        """Put objects on the disk under other names. These, and where each is to be."""
         places: list[tuple[Path, Path]] = []
         with contextlib.ExitStack() as opened:
             files: list[BinaryIO] = []
             for kind, oid, content in objects:
                 folder = self.path / oid[:2]
-                if folder not in folders and not folder.is_dir():
-                    folder.mkdir(exist_ok=True)
-                    folders.add(self.path)
-                folders.add(folder)
                 places.append((folder / f"tmp_obj_{secrets.token_hex(6)}", folder / oid[2:]))
                 files.append(opened.enter_context(new_file(places[-1][0], READ_ONLY)))
                 files[-1].write(zlib.compress(b"%s %d\0" % (kind, len(content)) + content, COMPRESSION))
                 files[-1].flush()
             self._sync([*(file.fileno() for file in files), *beside])
-        for draft, place in places:
-            draft.replace(place)
-        sync_folders(folders, self._sync)
+        return places
 
     def _write_pack(self, objects: Sequence[ShaFile], beside: Sequence[int]) -> None:
         pack, entries = packed_bytes(objects)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.stores.durable import Sync, one_by_one
-from app.stores.errors import RepositoryBusyError
+from app.stores.errors import RefConflictError, RepositoryBusyError
 
 PATIENCE = 5.0  # seconds until a writer gives up
 STALE = 60.0  # seconds after which a foreign lock may be a dead process's
@@ -78,15 +78,20 @@ class Turns:
 
     @contextlib.contextmanager
     def locked(self, target: Path, content: bytes, sync: Sync = one_by_one) -> Iterator[RefLock]:
-        """Hold `<target>.lock`, which has `content` already. Call with the turn held. Raises RepositoryBusyError.
+        """Hold `<target>.lock`, which has `content` already. Call with the turn held.
 
-        `sync` puts that on the disk, and whatever has to be there before anybody may find the lock.
+        `sync` puts that on the disk, and whatever has to be there before anybody may find the lock; what it raises is
+        left as it is. Raises RepositoryBusyError, RefConflictError.
         """
         draft = self._home / f"draft-{secrets.token_hex(8)}"
         lock = target.with_name(target.name + ".lock")
         try:
             write_durably(draft, content, sync=sync)
-            take(draft, lock)
+            try:
+                take(draft, lock)
+            except (NotADirectoryError, FileExistsError) as error:
+                name = target.relative_to(self._repository).as_posix()
+                raise RefConflictError(f"{name!r} cannot be made: a part of its name is taken already.") from error
             held = RefLock(lock, target)
             try:
                 yield held
@@ -128,7 +133,10 @@ def flocked(path: Path, deadline: float) -> Iterator[None]:
 
 
 def take(draft: Path, lock: Path) -> None:
-    """Make `lock` a link to `draft` as soon as nobody else has it. Raises RepositoryBusyError, NotADirectoryError."""
+    """Make `lock` a link to `draft` as soon as nobody else has it.
+
+    Raises RepositoryBusyError; NotADirectoryError and FileExistsError where a file has the name of a folder above it.
+    """
     deadline = time.monotonic() + PATIENCE
     seen, since = (0, 0), 0.0
     while True:

@@ -18,7 +18,7 @@ from dulwich.refs import Ref, check_ref_format
 
 from app.stores.durable import Sync, one_by_one, sync_folder
 from app.stores.errors import RefConflictError, RefMovedError, RepositoryCorruptError
-from app.stores.git.locks import HOME, RefLock, Turns, write_durably
+from app.stores.git.locks import HOME, Turns, write_durably
 
 HEADS = "refs/heads/"
 TAGS = "refs/tags/"
@@ -146,7 +146,7 @@ class DiskRefs:
         _check_name(ref)
         path = self._path / ref
         grown = list(takewhile(lambda folder: not folder.exists(), path.parents))
-        with self._locked(ref, f"{new}\n".encode(), sync) as lock:
+        with self._turns.locked(path, f"{new}\n".encode(), sync) as lock:
             self.check(ref, expected)
             _clear(path)
             lock.commit()
@@ -164,22 +164,13 @@ class DiskRefs:
         self._check_value(ref, expected)
         path = self._path / ref
         try:
-            with self._locked(ref, b""), self._turns.locked(self._path / "packed-refs", b""):
+            with self._turns.locked(path, b""), self._turns.locked(self._path / "packed-refs", b""):
                 self._check_value(ref, expected)
                 self._unpack(ref)
                 path.unlink(missing_ok=True)
                 sync_folder(path.parent)
         finally:
             _prune(path.parent, self._path / _kind(ref))
-
-    @contextlib.contextmanager
-    def _locked(self, ref: str, content: bytes, sync: Sync = one_by_one) -> Iterator[RefLock]:
-        with contextlib.ExitStack() as stack:
-            try:
-                lock = stack.enter_context(self._turns.locked(self._path / ref, content, sync))
-            except (NotADirectoryError, FileExistsError) as error:
-                raise RefConflictError(f"{ref!r} cannot be made: a part of its name is taken already.") from error
-            yield lock
 
     def _check_value(self, ref: str, expected: str | None) -> None:
         value = self.read(ref)
