@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.datastructures import URL
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -41,6 +42,7 @@ from app.workers.expire import expire
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
+GRAPHQL = "/graphql"
 EXPLORER = Path(__file__).parent / "explorer"
 
 
@@ -58,6 +60,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     edge = Edge(engine, make_context, kept=KeptAnswers() if settings.shortcuts else None)
     app = _App(
         routes=[
+            Route(GRAPHQL + "/", _without_slash, methods=["GET", "POST"]),
             Route("/livez", _alive),
             Route("/readyz", _ready),
             *hook_routes(settings.hook_secret.get_secret_value() if settings.hook_secret else None),
@@ -66,7 +69,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         middleware=[
             Middleware(RequestLog),
             Middleware(SameSite, hosts=_names(settings)),
-            Middleware(Straight, path="/graphql", to=edge),
+            Middleware(Straight, path=GRAPHQL, to=edge),
         ],
         lifespan=_lifespan(settings, caller, limits, with_demo=with_demo),
     )
@@ -165,6 +168,11 @@ def _names(settings: Settings) -> set[str]:
     """The names callers may know this server by."""
     public = urlsplit(settings.base_url).hostname or ""
     return {*LOOPBACK_NAMES, public, f"[{public}]"}
+
+
+async def _without_slash(request: Request) -> Response:
+    """The same request, method and body included, belongs to the path without the slash."""
+    return RedirectResponse(URL(GRAPHQL).replace(query=request.url.query))
 
 
 async def _alive(_request: Request) -> Response:

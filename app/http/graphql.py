@@ -34,7 +34,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Edge:
-    """Where requests come in. Serve it with `Route(path, edge)` and `WebSocketRoute(path, edge)`.
+    """Where requests come in: an ASGI application for requests and sockets, served at one path by `Straight`.
 
     Without `authorise` every socket is accepted and its operations get the context of its handshake. With `kept`, every
     context is an Asker, and an answer that still stands is not computed again.
