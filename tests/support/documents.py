@@ -51,10 +51,9 @@ class Writer:
     fragments: dict[str, tuple[GraphQLNamedType, str]] = field(default_factory=dict)
     count: int = 0
 
-    def document(self) -> Document:
-        root = self.schema.query_type
-        assert root
-        body = self._selections(root, self.random.randint(2, 7))
+    def document(self, name: str = "Query", within: str = "%s") -> Document:
+        """Selections of the type with that name, which stand `within` the rest of a query."""
+        body = within % self._selections(self.schema.type_map[name], self.random.randint(2, 7))
         head = (
             f"query Q({', '.join(f'${name}: {kind}' for name, kind in self.defined.items())})" if self.defined else ""
         )
