@@ -1,14 +1,16 @@
 """What a query takes by graphql-core, by a plan, and as JSON: in this process, on memory stores, in microseconds.
 
 "Bare" is the same query without the fields of the artifacts: what finding them takes, by either. What a field takes is
-the rest, its resolver included.
+the rest, its resolver included. "Plan" makes every page anew; "kept" has the JSON of those that never change.
 """
 
 import asyncio
 import json
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,10 +20,13 @@ from common import arguments
 
 from app.http.body import encode_json
 from app.http.engine import Engine, Result
+from app.http.plans.plan import Plans
+from app.http.plans.texts import Texts
 from app.registry.model import Actor, Project
 from app.registry.registry import Registry, Stores
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
+from app.resolvers.paging import Page
 from app.schema.build import build_schema
 from app.stores.cache.memory import MemoryCache
 from app.stores.git.memory import MemoryGit
@@ -46,6 +51,15 @@ SHAPES = {
 }
 """What is asked, and the same without the fields, which is what finding it takes."""
 VARIABLES = {"project": "team/p-00", "branch": "main", "name": "artifact-0007", "first": PROJECTS}
+
+
+class Nothing(Texts):
+    """Texts of which none is kept."""
+
+    def of(self, number: int, select: Callable[[Sequence[Any], Any], Any], page: Page[Any], run: Any) -> Any:
+        """What `select` makes of the nodes, every time."""
+        del number
+        return select(page.nodes, run)
 
 
 def leaves(value: Any) -> int:
@@ -93,18 +107,20 @@ def encoding(answer: Result) -> float:
 async def measure(rounds: int, registry: Registry) -> dict[str, dict[str, float]]:
     """Medians over rounds in which all kinds take turns."""
     schema, context = build_schema(), Context(registry, ADA, Limits())
-    engines = {"graphql-core": Engine(schema, Limits(), plans=False), "plan": Engine(schema, Limits())}
+    kinds = ("graphql-core", "plan", "kept")
+    engines = {kind: Engine(schema, Limits(), plans=kind != "graphql-core") for kind in kinds}
+    engines["plan"]._plans = partial(Plans, schema, Nothing())  # noqa: SLF001  no server wants that
     figures = {}
     for name, (query, bare) in SHAPES.items():
-        times: dict[str, list[float]] = {kind: [] for kind in (*engines, "bare", "JSON")}
+        fields = leaves((await taken(engines["graphql-core"], query, context))[1]["data"])
+        times: dict[str, list[float]] = {kind: [] for kind in (*kinds, "bare", *(f"JSON of {kind}" for kind in kinds))}
         for _ in range(rounds):
             for kind, engine in engines.items():
                 microseconds, answer = await taken(engine, query, context)
                 times[kind].append(microseconds)
+                times[f"JSON of {kind}"].append(encoding(answer))
             times["bare"].append((await taken(engines["plan"], bare, context))[0])
-            times["JSON"].append(encoding(answer))
         row = {kind: median(one) for kind, one in times.items()}
-        fields = leaves(answer["data"])
         a_field = {f"a field by {kind}": (row[kind] - row["bare"]) / fields for kind in engines}
         figures[name] = {"fields": fields, **row, **a_field, "times": row["graphql-core"] / row["plan"]}
     return figures
