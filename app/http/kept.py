@@ -1,7 +1,8 @@
 """Answers kept, to be given again for as long as all that they rest on stands."""
 
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.types import Scope
 
@@ -44,7 +45,8 @@ class Asker(Protocol):
         """What the answer rests on, once it is made."""
 
 
-class Asked(NamedTuple):
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one; to freeze it would take longer than to make it
+class Asked:
     """A request, as far as its answer depends on it: requests that are equal have one answer, as long as it stands.
 
     `content` is the query of the URL, or the body of a request that is not `safe`.
