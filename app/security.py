@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.http.headers import Headers, named
+
 HOST, ORIGIN = b"host", b"origin"
 SAID = frozenset({HOST, ORIGIN})
 KEPT = 64
@@ -38,13 +40,13 @@ class SameSite:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        problem = self._problem(tuple([one for one in scope["headers"] if one[0] in SAID]))
+        problem = self._problem(named(scope, SAID))
         if problem:
             await _refuse(scope, send, problem)
         else:
             await self._app(scope, receive, send)
 
-    def _look(self, headers: tuple[tuple[bytes, bytes], ...]) -> str:
+    def _look(self, headers: Headers) -> str:
         """Why a request that says this of where it goes, and where it comes from, is refused; empty if it is not."""
         hosts = [value.decode("latin-1") for name, value in headers if name == HOST]
         origins = [value.decode("latin-1") for name, value in headers if name == ORIGIN]

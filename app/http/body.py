@@ -124,14 +124,16 @@ def encode_json(value: Any) -> bytes:
 
 
 def _fragment(value: object) -> orjson.Fragment:
-    if isinstance(value, Encoded):
-        return orjson.Fragment(value.json)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    return orjson.Fragment(_json_of(value))
 
 
 def _decoded(value: object) -> Any:
+    return json.loads(_json_of(value))
+
+
+def _json_of(value: object) -> bytes:
     if isinstance(value, Encoded):
-        return json.loads(value.json)
+        return value.json
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 

@@ -1,6 +1,6 @@
 """The headers of a request, read from its scope without making an object of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
@@ -8,6 +8,8 @@ from starlette.types import Scope
 
 Values: TypeAlias = tuple[str, ...]
 """What a request says in one header, once for every time it stands there."""
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Headers by their names in lower case, in the order of the request."""
 Read = TypeVar("Read")
 
 KEPT_VALUES = 64
@@ -18,6 +20,11 @@ KEPT_LENGTH = 512
 def values_of(scope: Scope, name: bytes) -> Values:
     """The values of a header, its name in lower case; empty when the request has none."""
     return tuple([value.decode("latin-1") for key, value in scope["headers"] if key == name])
+
+
+def named(scope: Scope, names: Container[bytes]) -> Headers:
+    """The headers of these names, in lower case, as the request has them."""
+    return tuple([one for one in scope["headers"] if one[0] in names])
 
 
 def asks_anew(scope: Scope) -> bool:

@@ -7,6 +7,7 @@ from typing import Protocol
 from starlette.types import Scope
 
 from app.http.answer import Answer
+from app.http.headers import Headers, named
 from app.registry.memory import Memory
 
 DECISIVE = frozenset({b"accept", b"content-type", b"content-encoding"})
@@ -54,13 +55,13 @@ class Asked:
 
     safe: bool
     content: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     who: Hashable
 
     @classmethod
     def of(cls, scope: Scope, content: bytes, who: Hashable, *, safe: bool) -> "Asked":
         """The request of a scope."""
-        return cls(safe, content, tuple([one for one in scope["headers"] if one[0] in DECISIVE]), who)
+        return cls(safe, content, named(scope, DECISIVE), who)
 
 
 class KeptAnswers:
@@ -86,10 +87,10 @@ class KeptAnswers:
         if footing.firm and size <= LARGEST:
             self._memory.put(asked, size, (answer, footing))
 
-    def _again(self, named: int) -> bool:
-        if named in self._once:
+    def _again(self, digest: int) -> bool:
+        if digest in self._once:
             return True
         if len(self._once) >= REMEMBERED:
             self._once.clear()
-        self._once.add(named)
+        self._once.add(digest)
         return False

@@ -59,11 +59,8 @@ async def page_of_branch(
     context: Context, branch: Branch, first: int | None, after: str | None, wanted: ArtifactFilter | None
 ) -> Page[Artifact]:
     """The entries of a branch, by name."""
-    listed: Sequence[Artifact] = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
-    if wanted is not None:
-        listed = await _matching(context, listed, wanted)
-    scope = ("artifacts", branch.project.name, branch.name, _named(wanted) if wanted else EVERYTHING)
-    return _page(context, scope, listed, first, after)
+    listed = await context.registry.manifests.artifacts(branch.project, branch.head, branch.at.blob)
+    return await _page(context, ("artifacts", branch.project.name, branch.name), listed, first, after, wanted)
 
 
 async def page_of_commit(
@@ -71,11 +68,8 @@ async def page_of_commit(
 ) -> Page[Artifact]:
     """The entries as they were at a commit, by name."""
     at = await context.registry.history.manifest_at(commit)
-    listed: Sequence[Artifact] = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
-    if wanted is not None:
-        listed = await _matching(context, listed, wanted)
-    scope = ("artifacts at", commit.project.name, commit.oid, _named(wanted) if wanted else EVERYTHING)
-    return _page(context, scope, listed, first, after)
+    listed = await context.registry.manifests.artifacts(commit.project, commit.oid, at.blob)
+    return await _page(context, ("artifacts at", commit.project.name, commit.oid), listed, first, after, wanted)
 
 
 async def page(context: Context, first: int | None, after: str | None, wanted: ArtifactFilter | None) -> Page[Artifact]:
@@ -119,12 +113,21 @@ async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
     return found
 
 
-def _page(
-    context: Context, scope: tuple[str, ...], listed: Sequence[Artifact], first: int | None, after: str | None
+async def _page(
+    context: Context,
+    scope: tuple[str, ...],
+    listed: Listing,
+    first: int | None,
+    after: str | None,
+    wanted: ArtifactFilter | None,
 ) -> Page[Artifact]:
-    request = Request(scope, first, after, context.limits.page_size)
-    token = listed.token if isinstance(listed, Listing) else None
-    return page_of(request, listed, lambda one: (one.name,), token)
+    found, named, token = (
+        (listed, EVERYTHING, listed.token)
+        if wanted is None
+        else (await _matching(context, listed, wanted), _named(wanted), None)
+    )
+    request = Request((*scope, named), first, after, context.limits.page_size)
+    return page_of(request, found, lambda one: (one.name,), token)
 
 
 async def _matching(context: Context, listed: Sequence[Artifact], wanted: ArtifactFilter) -> Sequence[Artifact]:

@@ -124,18 +124,16 @@ def shown(path: str, view: Callable[[], type]) -> Any:
     return strawberry.field(resolver=lambda self: _show(view(), get(self)), metadata={ATTRIBUTE: Attribute(path, view)})
 
 
-def list_of(path: str, view: Callable[[], type]) -> Any:
+def list_of(path: str, view: Callable[[], type], *, paged: bool = False) -> Any:
     """The same for a list or a tuple of such values."""
     get = attrgetter(path)
-    return strawberry.field(
-        resolver=lambda self: [_show(view(), one) for one in get(self)], metadata={ATTRIBUTE: Attribute(path, view)}
-    )
+    resolver = lambda self: [_show(view(), one) for one in get(self)]  # noqa: E731  as above
+    return strawberry.field(resolver=resolver, metadata={ATTRIBUTE: Attribute(path, view, paged=paged)})
 
 
 def nodes(view: Callable[[], type]) -> Any:
     """The same for the nodes of the page that a connection shows."""
-    resolver = lambda self: [_show(view(), one) for one in self.value.nodes]  # noqa: E731  as above
-    return strawberry.field(resolver=resolver, metadata={ATTRIBUTE: Attribute("value.nodes", view, paged=True)})
+    return list_of("value.nodes", view, paged=True)
 
 
 @cache

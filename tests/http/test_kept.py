@@ -66,8 +66,8 @@ class Served:
 class Eager(KeptAnswers):
     """Keeps what was asked for once: what that is about is the test at the end."""
 
-    def _again(self, named: int) -> bool:
-        del named
+    def _again(self, digest: int) -> bool:
+        del digest
         return True
 
 

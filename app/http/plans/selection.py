@@ -57,8 +57,8 @@ class Field:
     @cached_property
     def attribute(self) -> str | None:
         """The path to its value; None where the resolver has to be asked, or answers with another class."""
-        found = self.resolver.metadata.get(ATTRIBUTE)
-        if not isinstance(found, Attribute) or [*self.parts] != ([found.view()] if found.view else []):
+        found = self._declared
+        if found is None or [*self.parts] != ([found.view()] if found.view else []):
             return None
         return found.path
 
@@ -71,8 +71,12 @@ class Field:
     @property
     def paged(self) -> bool:
         """Whether it is the nodes of a page."""
+        return self._declared is not None and self._declared.paged
+
+    @property
+    def _declared(self) -> Attribute | None:
         found = self.resolver.metadata.get(ATTRIBUTE)
-        return isinstance(found, Attribute) and found.paged
+        return found if isinstance(found, Attribute) else None
 
     @property
     def holds_waits(self) -> bool:
