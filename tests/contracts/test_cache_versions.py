@@ -12,7 +12,7 @@ from app.stores.cache.memory import MemoryCache
 from app.stores.cache.redis import PREFIX, RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.ports import Cache
-from tests.support.versions import NOTICED, known, settled
+from tests.support.versions import NOTICED, known, noticed, settled
 
 
 async def move(cache: Cache, project: str, value: bytes = b"x") -> None:
@@ -53,8 +53,7 @@ async def test_a_pointer_that_was_forgotten_has_moved(cache: Cache, other: Cache
     await move(cache, "p")
     before = await settled(other, "p")
     await cache.move("p", await cache.ticket(), {"main": None})
-    await asyncio.sleep(NOTICED)
-    assert await known(other, "p") != before
+    assert await noticed(other, "p") != before
 
 
 async def test_what_moves_in_one_project_is_nothing_to_another(cache: Cache, other: Cache) -> None:

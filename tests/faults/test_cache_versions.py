@@ -16,7 +16,7 @@ from app.stores.cache.redis import PREFIX, RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.errors import CacheUnavailableError
 from tests.support.redis import Redis
-from tests.support.versions import NOTICED, known, settled
+from tests.support.versions import NOTICED, known, noticed, settled
 
 
 @pytest.fixture
@@ -69,8 +69,7 @@ async def test_nothing_is_known_of_a_stopped_server_and_everything_when_it_goes_
     before = await known(other, "p")
     await asyncio.sleep(0.3)
     await move(cache)
-    await asyncio.sleep(NOTICED)
-    assert await known(other, "p") != before
+    assert await noticed(other, "p") != before
 
 
 async def test_what_moved_while_a_server_stood_still_is_not_missed(
@@ -82,8 +81,7 @@ async def test_what_moved_while_a_server_stood_still_is_not_missed(
         await unknown(other)
     with suppress(CacheUnavailableError):  # it is done all the same, or nothing is: nobody waits that long for it
         await moving
-    await asyncio.sleep(NOTICED)
-    assert (await known(other, "p") != before) == (await raw.hexists(f"{PREFIX}pointers:p", "main"))
+    assert (await noticed(other, "p") != before) == (await raw.hexists(f"{PREFIX}pointers:p", "main"))
 
 
 async def test_nothing_is_known_of_a_killed_server_and_all_is_new_when_it_is_back(
@@ -101,8 +99,7 @@ async def test_moves_are_noticed_after_a_flush(cache: RedisCache, other: RedisCa
     await raw.flushall()
     await raw.script_flush()
     await move(cache)
-    await asyncio.sleep(NOTICED)
-    assert await known(other, "p") != before
+    assert await noticed(other, "p") != before
 
 
 async def test_a_move_under_a_ticket_from_before_a_flush_is_noticed_though_nothing_is_stored(
@@ -111,8 +108,7 @@ async def test_a_move_under_a_ticket_from_before_a_flush_is_noticed_though_nothi
     before, ticket = await settled(other, "p"), await cache.ticket()
     await raw.flushall()
     assert not await cache.move("p", ticket, {"main": b"x"})
-    await asyncio.sleep(NOTICED)
-    assert await known(other, "p") != before
+    assert await noticed(other, "p") != before
     assert await other.pointer("p", "main") is None
 
 
@@ -124,8 +120,7 @@ async def test_what_moves_while_a_connection_is_lost_is_not_missed(
         before = await settled(other, "p")
         await raw.client_kill_filter(_type="pubsub")
         await move(cache)
-        await asyncio.sleep(NOTICED)
-        assert await known(other, "p") != before
+        assert await noticed(other, "p") != before
 
 
 async def test_who_does_not_listen_fast_enough_and_is_cut_off_knows_that_it_missed_something(
@@ -138,8 +133,7 @@ async def test_who_does_not_listen_fast_enough_and_is_cut_off_knows_that_it_miss
         shouting.eval(shout, 1, f"{PREFIX}moved", "elsewhere" * 500)  # in one step: nobody hears so fast
         shouting.publish(f"{PREFIX}moved", "p")
         assert shouting.info("stats")["client_output_buffer_limit_disconnections"] == 1
-    await asyncio.sleep(NOTICED)
-    assert await known(other, "p") != before
+    assert await noticed(other, "p") != before
 
 
 async def test_a_connection_that_is_dead_and_does_not_know_is_replaced(tmp_path: Path) -> None:

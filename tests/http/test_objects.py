@@ -43,6 +43,7 @@ async def served(objects: LocalObjects, listener: socket.socket) -> AsyncIterato
     for connection in list(state.connections):
         connection.shutdown()
     await server.wait_closed()
+    await asyncio.gather(*state.tasks)  # which close what they have open
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What is served is what Git has: whoever moved it, and whatever became of the cache."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,20 +11,16 @@ from app.registry.registry import Registry, Stores
 from app.stores.cache.memory import MemoryCache
 from app.stores.errors import CacheUnavailableError, RepositoryCorruptError
 from app.stores.ports import TreeFile
+from tests.support.caches import SwitchedCache
 from tests.support.domain import ADA, Desk, force, graft, put
 
 
-class WoundedCache(MemoryCache):
-    """A cache that can be switched off, keeping what it had."""
+class WoundedCache(SwitchedCache):
+    """A cache that can also lose what it had, or have it damaged."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.off = False
         self.losses = 0
-
-    def _answer(self) -> None:
-        if self.off:
-            raise CacheUnavailableError("off")
 
     def flush(self) -> None:
         """Lose everything."""
@@ -38,35 +34,9 @@ class WoundedCache(MemoryCache):
             stored.update({field: (ticket, byte) for field, (ticket, _) in stored.items()})
         self._derived = dict.fromkeys(self._derived, byte)
 
-    async def ticket(self) -> int:
-        self._answer()
-        return await super().ticket()
-
     async def begun(self) -> int:
-        self._answer()
+        await super().begun()
         return self.losses
-
-    async def move(
-        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
-    ) -> bool:
-        self._answer()
-        return await super().move(project, ticket, pointers, held)
-
-    async def pointers(self, project: str) -> Mapping[str, bytes]:
-        self._answer()
-        return await super().pointers(project)
-
-    async def pointer(self, project: str, field: str) -> bytes | None:
-        self._answer()
-        return await super().pointer(project, field)
-
-    async def derived(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        self._answer()
-        return await super().derived(names)
-
-    async def put_derived(self, values: Mapping[str, bytes]) -> None:
-        self._answer()
-        await super().put_derived(values)
 
 
 def beside(registry: Registry, cache: MemoryCache) -> Registry:
@@ -287,7 +257,7 @@ async def test_two_processes_of_one_git_see_each_other_s_writes(wounded: Desk, d
 
 
 async def test_without_a_cache_reads_are_right_and_writes_go_on(wounded: Desk, cache: WoundedCache) -> None:
-    cache.off = True
+    cache.away = True
     done = await wounded.put("a", x=1)
     wounded.push("a: {x: 1}\nb: {}\n")
     assert done in wounded.log()
@@ -300,9 +270,9 @@ async def test_without_a_cache_reads_are_right_and_writes_go_on(wounded: Desk, c
 
 async def test_a_cache_that_comes_back_with_old_pointers_is_not_believed(wounded: Desk, cache: WoundedCache) -> None:
     await wounded.put("a")
-    cache.off = True
+    cache.away = True
     await wounded.put("b")
-    cache.off = False
+    cache.away = False
     assert list(await wounded.entries()) == ["a", "b"]
     await wounded.follow()
     assert list(await wounded.entries()) == ["a", "b"]
@@ -311,10 +281,10 @@ async def test_a_cache_that_comes_back_with_old_pointers_is_not_believed(wounded
 async def test_a_branch_deleted_while_the_cache_was_away_does_not_come_back(wounded: Desk, cache: WoundedCache) -> None:
     wounded.repository.create_branch("dev", wounded.head())
     await wounded.follow()
-    cache.off = True
+    cache.away = True
     wounded.repository.delete_branch("dev", wounded.head())
     await wounded.follow()
-    cache.off = False
+    cache.away = False
     await wounded.follow()
     assert await names(wounded) == ["main"]
     assert await wounded.registry.branches.get(wounded.project, "dev") is None
@@ -343,9 +313,9 @@ async def test_a_write_to_one_branch_does_not_make_the_cache_believed_of_another
 ) -> None:
     wounded.repository.create_branch("dev", wounded.head())
     await wounded.follow()
-    cache.off = True
+    cache.away = True
     done = await wounded.commit(put("a"), branch="dev")
-    cache.off = False
+    cache.away = False
     await wounded.put("b")
     assert (await wounded.branch("dev")).head == done.commit
     await wounded.follow()
@@ -353,11 +323,11 @@ async def test_a_write_to_one_branch_does_not_make_the_cache_believed_of_another
 
 
 async def test_while_the_cache_is_away_what_it_misses_costs_no_look_at_git(wounded: Desk, cache: WoundedCache) -> None:
-    cache.off = True
+    cache.away = True
     await wounded.put("a")
     await wounded.follow()
     assert await wounded.registry.sync.moved([wounded.project]) == []
-    cache.off = False
+    cache.away = False
     assert await wounded.registry.sync.moved([wounded.project]) == [wounded.project]
 
 

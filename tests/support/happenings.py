@@ -1,7 +1,7 @@
 """What happens to a registry while it is asked: by programs, by people with git, by other servers, by its cache."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
@@ -10,9 +10,8 @@ from app.registry.catalogue import PATH, entry_of
 from app.registry.errors import RegistryError
 from app.registry.model import Project
 from app.registry.registry import Registry
-from app.stores.cache.memory import MemoryCache
-from app.stores.errors import CacheUnavailableError
 from app.stores.git.memory import MemoryRepository
+from tests.support.caches import SwitchedCache
 from tests.support.domain import ADA, Desk, force, patch, push, put
 from tests.support.served import World
 
@@ -34,41 +33,15 @@ KNOWN = {
 """What of all that changes is worth asking for."""
 
 
-class UnsureCache(MemoryCache):
+class UnsureCache(SwitchedCache):
     """Knows for a while not whether anything moved, or is away."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.unsure = self.away = False
+        self.unsure = False
 
     def version(self, project: str) -> int | None:
         return None if self.unsure or self.away else super().version(project)
-
-    async def ticket(self) -> int:
-        self._answer()
-        return await super().ticket()
-
-    async def begun(self) -> int:
-        self._answer()
-        return await super().begun()
-
-    async def move(
-        self, project: str, ticket: int, pointers: Mapping[str, bytes | None], held: Mapping[str, bytes] | None = None
-    ) -> bool:
-        self._answer()
-        return await super().move(project, ticket, pointers, held)
-
-    async def pointers(self, project: str) -> Mapping[str, bytes]:
-        self._answer()
-        return await super().pointers(project)
-
-    async def pointer(self, project: str, field: str) -> bytes | None:
-        self._answer()
-        return await super().pointer(project, field)
-
-    def _answer(self) -> None:
-        if self.away:
-            raise CacheUnavailableError("away")
 
 
 @dataclass

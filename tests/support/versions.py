@@ -19,5 +19,10 @@ async def known(cache: Cache, project: str, seconds: float = 5) -> int:
 async def settled(cache: Cache, project: str) -> int:
     """The version of a project once everything that moved before was heard."""
     await known(cache, project)
+    return await noticed(cache, project)
+
+
+async def noticed(cache: Cache, project: str) -> int:
+    """The version of a project once whatever has just moved is noticed."""
     await asyncio.sleep(NOTICED)
     return await known(cache, project)
