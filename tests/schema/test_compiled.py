@@ -1,6 +1,7 @@
 """Any query that was compiled is answered as graphql-core answers it, to the byte."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,18 @@ from app.resolvers.context import Context
 from app.stores.cache.memory import MemoryCache
 from tests.support.documents import Document, Writer
 from tests.support.domain import ADA
-from tests.support.served import EXECUTING, LIMITS, SCHEMA, World, clocks_standing_still, over_the_schema
+from tests.support.served import (
+    EXECUTING,
+    LEFT,
+    LIMITS,
+    SCHEMA,
+    World,
+    clocks_standing_still,
+    collecting_after,
+    over_the_schema,
+)
 
+pytestmark = LEFT
 PAGE = '{ project(name: "search/ranker") { branch(name: "main") { artifacts { nodes %s } } } }'
 COMPILING = Engine(SCHEMA, LIMITS, public=(RegistryError,))
 
@@ -29,9 +40,13 @@ class Both:
         self.runner = runner
         self.world = world
         self.context = Context(world.registry, ADA, LIMITS)
+        self.asked = 0
 
     def answers(self, document: Document) -> tuple[Result, Result, Result | None]:
         """What the engine that compiles answers, what the other one does, and the data a plan answers once more."""
+        self.asked += 1
+        if self.asked % 200 == 0:
+            gc.collect()
         return self.runner.run(self._answers(document))
 
     async def _answers(self, document: Document) -> tuple[Result, Result, Result | None]:
@@ -48,7 +63,7 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    with clocks_standing_still(), asyncio.Runner() as runner:
+    with clocks_standing_still(), collecting_after(), asyncio.Runner() as runner:
         world = World(tmp_path_factory.mktemp("objects"), MemoryCache())
         runner.run(world.fill())
         yield Both(runner, world)

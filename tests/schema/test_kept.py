@@ -1,11 +1,10 @@
 """Whatever was kept of answers, each is what graphql-core answers at that moment, while all around it moves."""
 
 import asyncio
-import gc
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -31,8 +30,18 @@ from app.resolvers.context import Context
 from tests.support.documents import Document, Writer
 from tests.support.domain import ADA, GRACE
 from tests.support.happenings import KNOWN, Happenings, UnsureCache
-from tests.support.served import EXECUTING, LIMITS, SCHEMA, World, clocks_standing_still, over_the_schema
+from tests.support.served import (
+    EXECUTING,
+    LEFT,
+    LIMITS,
+    SCHEMA,
+    World,
+    clocks_standing_still,
+    collecting_after,
+    over_the_schema,
+)
 
+pytestmark = LEFT
 ASKING = Engine(SCHEMA, LIMITS, public=(RegistryError,))
 CALLERS = {"ada": ADA, "grace": GRACE}
 ROUNDS = 10
@@ -147,17 +156,6 @@ async def live(random: Random, root: Path, counts: Counter[str]) -> None:
     await world.registry.close()
 
 
-@contextmanager
-def collecting_after() -> Iterator[None]:
-    """Collect nothing meanwhile: in a place that was generated without builtins, no filter of warnings works."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.collect()
-
-
 def live_through(examples: int, root: Path) -> None:
     counts: Counter[str] = Counter()
 
@@ -172,16 +170,10 @@ def live_through(examples: int, root: Path) -> None:
     assert counts["fallen"] > 0.5 * ROUNDS * examples, counts
 
 
-# graphql-core leaves what waits in one item of a list when another one fails.
-LEFT = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-
-
-@LEFT
 def test_an_answer_that_was_kept_is_what_graphql_core_answers_now(tmp_path: Path) -> None:
     live_through(20, tmp_path)
 
 
-@LEFT
 @pytest.mark.slow
 def test_thousands_of_answers_that_were_kept_are_what_graphql_core_answers_now(tmp_path: Path) -> None:
     live_through(200, tmp_path)
