@@ -187,3 +187,15 @@ class TooSlowError(RegistryError):
             "that stands here: nothing is lost."
         )
         self.place = place
+
+
+class UnauthenticatedError(RegistryError):
+    """Nobody knows who asks: no credentials came, or none that are good."""
+
+    code = "UNAUTHENTICATED"
+
+
+class ForbiddenError(RegistryError):
+    """The caller sees what the input names, and may not do this with it."""
+
+    code = "FORBIDDEN"

@@ -1,0 +1,37 @@
+"""Who asks, and what a role lets them do."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from app.registry.model import Actor
+
+
+class Role(IntEnum):
+    """What somebody may do with a project. Each may do what the ones before it may."""
+
+    NOBODY = 0
+    """Nothing: the project is not there for them."""
+    READER = 1
+    """See it, fetch its bytes, clone it, hear of its events."""
+    WRITER = 2
+    """Commit to branches that are not protected, make and delete them, send bytes."""
+    MAINTAINER = 3
+    """Write protected branches as well."""
+    ADMIN = 4
+    """Create it."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody who has shown who they are. Equal ones may do the same.
+
+    `names` are those that grants know them by: `token:ci`, `user:ada@example.org`, `group:search`, `anyone`;
+    `expires_at`, in seconds since 1970, is when they have to show it anew.
+    """
+
+    actor: Actor
+    names: frozenset[str]
+    expires_at: float | None = None
