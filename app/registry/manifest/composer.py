@@ -109,7 +109,7 @@ class Composer:
                 self.stop = last.start_mark.index
             event = self._next()
         if not isinstance(event, StreamEndEvent):
-            self._stop(Code.SEVERAL_DOCUMENTS, "A manifest is one YAML document; remove all but the first.", event)
+            self._stop(Code.SEVERAL_DOCUMENTS, "A file holds one YAML document; remove all but the first.", event)
         if self._problems:
             raise ManifestRefusedError(tuple(self._problems))
         return self
@@ -126,7 +126,7 @@ class Composer:
     def _node(self, event: Event, depth: int) -> JSON:
         self.nodes += 1
         if self.nodes > self._limits.nodes:
-            self._stop(Code.TOO_MANY_NODES, f"A manifest has at most {self._limits.nodes} keys and values.", event)
+            self._stop(Code.TOO_MANY_NODES, f"A file has at most {self._limits.nodes} keys and values.", event)
         if type(event) is AliasEvent:
             return self._alias(event, depth)
         if event.tag is not None:

@@ -213,13 +213,13 @@ def text_of(data: bytes, limits: Limits) -> tuple[str, str]:
 
 def _decode(data: bytes, limits: Limits) -> str:
     if len(data) > limits.bytes:
-        raise _refused(Code.TOO_LARGE, f"A manifest has at most {limits.bytes} bytes; this one has {len(data)}.", None)
+        raise _refused(Code.TOO_LARGE, f"A file has at most {limits.bytes} bytes; this one has {len(data)}.", None)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         place = Place(error.start, before.count("\n"), len(before) - before.rfind("\n") - 1)
-        raise _refused(Code.NOT_UTF8, "A manifest is UTF-8 text; save it as that.", place) from error
+        raise _refused(Code.NOT_UTF8, "A file is UTF-8 text; save it as that.", place) from error
     return text.removeprefix(BOM)
 
 
