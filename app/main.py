@@ -1,9 +1,12 @@
 """The map of the server: which parts there are and how they hold together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -14,9 +17,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
 
 from app import demo
 from app.http import explorer
+from app.http.credentials import caller, caller_on_socket
 from app.http.engine import Engine
 from app.http.git import git_routes
 from app.http.graphql import Edge
@@ -25,7 +30,10 @@ from app.http.hooks import hook_routes
 from app.http.kept import KeptAnswers
 from app.http.objects import object_routes
 from app.http.straight import Straight
+from app.http.websocket import Grant
 from app.observability import RequestLog
+from app.registry.access.identity import Identity
+from app.registry.access.sign_in import SignIn
 from app.registry.errors import RegistryError
 from app.registry.model import Actor
 from app.registry.registry import Registry, Stores
@@ -43,21 +51,34 @@ from app.workers.follow import listen, repeat
 from app.workers.publish import publish
 
 GRAPHQL = "/graphql"
+JUDGE_SECONDS = 1.0
+"""Between two looks at whether those who listen may go on: their credentials expire, and policies change."""
 EXPLORER = Path(__file__).parent / "explorer"
 
 
 def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     """The ASGI application. Its stores are opened and closed with its lifespan."""
     limits = Limits()
-    caller = Actor(settings.actor_name, settings.actor_email)
 
     async def make_context(connection: HTTPConnection) -> Context:
-        return Context(connection.app.state.registry, caller, limits, strong=asks_anew(connection.scope))
+        return _context(connection, await caller(connection.app.state.sign_in, connection.scope))
+
+    async def authorise(websocket: WebSocket, params: Mapping[str, Any]) -> Grant:
+        sign_in: SignIn = websocket.app.state.sign_in
+        identity = await caller_on_socket(sign_in, websocket.scope, params)
+
+        async def make() -> Context:
+            return _context(websocket, await caller_on_socket(sign_in, websocket.scope, params))
+
+        return Grant(make, None if identity.expires_at is None else identity.expires_at - time.time())
+
+    def _context(connection: HTTPConnection, identity: Identity) -> Context:
+        return Context(connection.app.state.registry, identity, limits, strong=asks_anew(connection.scope))
 
     engine = Engine(
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts
     )
-    edge = Edge(engine, make_context, kept=KeptAnswers() if settings.shortcuts else None)
+    edge = Edge(engine, make_context, authorise, kept=KeptAnswers() if settings.shortcuts else None)
     app = _App(
         routes=[
             Route(GRAPHQL + "/", _without_slash, methods=["GET", "POST"]),
@@ -71,7 +92,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             Middleware(SameSite, hosts=_names(settings)),
             Middleware(Straight, path=GRAPHQL, to=edge),
         ],
-        lifespan=_lifespan(settings, caller, limits, with_demo=with_demo),
+        lifespan=_lifespan(settings, limits, with_demo=with_demo),
     )
     app.state.edge = edge
     return app
@@ -88,7 +109,7 @@ class _App(Starlette):
 
 
 def _lifespan(
-    settings: Settings, caller: Actor, limits: Limits, *, with_demo: bool
+    settings: Settings, limits: Limits, *, with_demo: bool
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -97,10 +118,12 @@ def _lifespan(
             served = object_routes(stores.objects) if isinstance(stores.objects, LocalObjects) else []
             app.router.routes.extend([*served, *git_routes(stores.service)])
             app.state.registry = registry
+            owner = Actor(settings.actor_name, settings.actor_email)
+            app.state.sign_in = SignIn(registry.access, owner)
             await registry.start()
             if with_demo and settings.catalog_url is None and not registry.catalogue.projects:
-                await demo.create(registry, caller)
-            workers = _workers(registry, settings.sync_seconds, stores)
+                await demo.create(registry, owner)
+            workers = _workers(registry, partial(_judge, app), settings.sync_seconds, stores)
             try:
                 yield
             finally:
@@ -126,17 +149,26 @@ def _registry(settings: Settings, limits: Limits, stores: Connected) -> Registry
         max_changes=limits.commit_changes,
         max_size=limits.file_size,
         remote_seconds=settings.remote_seconds,
+        sign_in=settings.sign_in,
         strict_pushes=settings.strict_pushes,
     )
 
 
-def _workers(registry: Registry, sync_seconds: float, stores: Connected) -> list[asyncio.Task[None]]:
+def _workers(
+    registry: Registry, judge: Callable[[], Awaitable[None]], sync_seconds: float, stores: Connected
+) -> list[asyncio.Task[None]]:
     """What happens by itself, from now on."""
     following = (repeat(registry.follow, sync_seconds), listen(stores.cache.wakes(), registry.hear))
-    workers = [*following, expire(registry.expiry)]
+    workers = [*following, expire(registry.expiry), repeat(judge, JUDGE_SECONDS)]
     if registry.publisher:
         workers.append(publish(registry.publisher, registry.feed.more))
     return [asyncio.create_task(worker) for worker in workers]
+
+
+async def _judge(app: Starlette) -> None:
+    """Look at whether those who listen may still do so."""
+    if app.state.sign_in.required:
+        await app.state.edge.judge_all()
 
 
 def places_of(settings: Settings) -> Places:

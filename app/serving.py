@@ -64,10 +64,10 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         raise _stop(f"These settings cannot be used: {problems}") from error
     if problems := "; ".join(_problems(settings)):
         raise _stop(f"These settings cannot be used: {problems}")
-    if not is_loopback(settings.host):
+    if not is_loopback(settings.host) and not settings.sign_in:
         raise _stop(
-            f"{settings.host} can be reached from other machines, and this server lets in whoever reaches it. Listen "
-            "on 127.0.0.1 and put a proxy that signs people in before it, with REGISTRY_PUBLIC_URL set to its address."
+            f"{settings.host} can be reached from other machines, and this server would let in whoever reaches it. Set "
+            "REGISTRY_SIGN_IN=true and make a token with `ml-registry token create`, or listen on 127.0.0.1."
         )
     return settings
 

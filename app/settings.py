@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     queue_url: str | None = Field(
         None, description="The FIFO queue that hears of every event: sqs://name.fifo?region=…, or its https:// URL."
     )
+    sign_in: bool = Field(
+        default=False, description="Whether callers have to sign in; they also do once access.yml is there."
+    )
     actor_name: str = Field(default_factory=_user, description="Who changes things here while nobody signs in.")
     actor_email: str = Field(default_factory=lambda: f"{_user()}@localhost", description="Their address.")
     hook_secret: SecretStr | None = Field(

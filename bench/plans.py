@@ -22,6 +22,7 @@ from app.http.body import encode_json
 from app.http.engine import Engine, Result
 from app.http.plans.plan import Plans
 from app.http.plans.texts import Texts
+from app.registry.access.identity import Identity
 from app.registry.model import Actor, Project
 from app.registry.registry import Registry, Stores
 from app.resolvers.context import Context
@@ -106,7 +107,7 @@ def encoding(answer: Result) -> float:
 
 async def measure(rounds: int, registry: Registry) -> dict[str, dict[str, float]]:
     """Medians over rounds in which all kinds take turns."""
-    schema, context = build_schema(), Context(registry, ADA, Limits())
+    schema, context = build_schema(), Context(registry, Identity(ADA, frozenset()), Limits())
     kinds = ("graphql-core", "plan", "kept")
     engines = {kind: Engine(schema, Limits(), plans=kind != "graphql-core") for kind in kinds}
     engines["plan"]._plans = partial(Plans, schema, Nothing())  # noqa: SLF001  no server wants that

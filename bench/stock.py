@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 
 from app.main import create_app
+from app.registry.access.identity import Identity
 from app.registry.model import Actor
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
@@ -30,7 +31,9 @@ class Stock(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """A new one for every operation."""
         del request, response
-        return Context(app.state.registry, Actor(settings.actor_name, settings.actor_email), Limits())
+        return Context(
+            app.state.registry, Identity(Actor(settings.actor_name, settings.actor_email), frozenset()), Limits()
+        )
 
 
 stock = Stock(build_schema())

@@ -12,7 +12,7 @@ from app.http.negotiation import PLAIN_JSON, RESPONSE_JSON
 
 Header: TypeAlias = tuple[bytes, bytes]
 CONTENT_TYPE = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (RESPONSE_JSON, PLAIN_JSON)}
-ALWAYS: tuple[Header, ...] = ((b"vary", b"Accept"), (b"x-content-type-options", b"nosniff"))
+ALWAYS: tuple[Header, ...] = ((b"vary", b"Accept, Authorization"), (b"x-content-type-options", b"nosniff"))
 NEVER_KEPT: tuple[Header, ...] = ((b"cache-control", b"no-store"), *ALWAYS)
 KEPT_AND_ASKED_ABOUT: tuple[Header, ...] = ((b"cache-control", b"private, no-cache"), *ALWAYS)
 

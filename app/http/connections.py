@@ -1,28 +1,40 @@
 """The sockets and streams that are open right now, so that a shutdown can end them instead of waiting for them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 CLOSING_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One that is open: what asks it to end, and what ends it if its caller may not go on."""
+
+    stop: Callable[[], object]
+    judge: Callable[[], Awaitable[None]]
 
 
 class Connections:
     """Every long-lived connection of one server. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._open: dict[asyncio.Future[None], Callable[[], object]] = {}
+        self._open: dict[asyncio.Future[None], Held] = {}
         self._closing = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def holding(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Counts a connection as open for the time of the block; `stop` asks it to end, without waiting."""
+    def holding(self, stop: Callable[[], object], judge: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """Counts a connection as open for the time of the block.
+
+        `stop` asks it to end, without waiting; `judge` looks once more at what its caller has shown.
+        """
         ended = asyncio.get_running_loop().create_future()
-        self._open[ended] = stop
+        self._open[ended] = Held(stop, judge)
         if self._closing:
             stop()
         try:
@@ -31,11 +43,17 @@ class Connections:
             del self._open[ended]
             ended.set_result(None)
 
+    async def judge_all(self) -> None:
+        """End those whose callers may not go on, as it is now."""
+        for held in tuple(self._open.values()):
+            await held.judge()
+            await asyncio.sleep(0)  # others are waiting, too
+
     async def close_all(self) -> None:
         """Ask everything open, and whatever still opens, to end; waits for it at most CLOSING_SECONDS."""
         self._closing = True
-        for stop in tuple(self._open.values()):
-            stop()
+        for held in tuple(self._open.values()):
+            held.stop()
         if self._open:
             await asyncio.wait(tuple(self._open), timeout=CLOSING_SECONDS)
 

@@ -16,12 +16,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http.connections import cancel
+from app.http.credentials import BASIC, caller
 from app.http.errors import Code, Refusal
 from app.http.intake import no_room, receive
 from app.http.peers import Outlet
 from app.http.pktline import FLUSH, NO_OBJECT, packet, read_push, write_report
+from app.registry.access.access import Access
+from app.registry.access.identity import Identity, Role
 from app.registry.model import Project
-from app.registry.pushes import Pushes
+from app.registry.pushes import Pushes, branch_of
 from app.registry.registry import Registry
 from app.stores.errors import RepositoryNotFoundError, ServiceBusyError
 from app.stores.serving import GitService
@@ -44,8 +47,9 @@ def git_routes(service: GitService | None) -> list[BaseRoute]:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request: which project, what of it, for which of the two services."""
+    """A request: whose, which project, what of it, for which of the two services."""
 
+    identity: Identity
     project: Project
     what: str
     service: str
@@ -91,7 +95,7 @@ class GitEdge:
         left = await receive(request, file, MOST_PUSHED if asked.what == PUSH else MOST_ASKED, self._service.full)
         file.seek(0)
         if asked.what == PUSH:
-            return await _pushed(file, left, asked.project, registry.pushes)
+            return await _pushed(file, left, asked, registry.access, registry.pushes)
         if left:
             raise left
         fetching = self._service.fetch(asked.project.name, protocol, file)
@@ -99,10 +103,7 @@ class GitEdge:
 
 
 async def _admit(request: Request) -> _Asked:
-    """The request, taken apart. Who may do what is decided here: all that reach this server may do all.
-
-    Raises Refusal.
-    """
+    """The request, taken apart, from somebody who may make it. Raises Refusal."""
     match = ADDRESS.match(request.path_params["path"])
     if not match:
         raise Refusal(Code.NOT_FOUND, "A project is cloned from /git/<project>.")
@@ -114,13 +115,18 @@ async def _admit(request: Request) -> _Asked:
         raise Refusal(Code.FORBIDDEN, "Use a Git client that speaks the smart protocol, which is any since 1.6.6.")
     if method == "POST" and request.headers.get("content-type") != f"application/x-{service}-request":
         raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, f"Send application/x-{service}-request.")
+    identity = await caller(request.app.state.sign_in, request.scope, BASIC)
     registry: Registry = request.app.state.registry
-    project = await registry.offload(registry.catalogue.look_up, match["project"])
+    name = match["project"]
+    role = registry.access.role(identity, name)
+    project = await registry.offload(registry.catalogue.look_up, name) if role >= Role.READER else None
     if project is None:
-        raise Refusal(Code.NOT_FOUND, f"There is no project {match['project']!r}; create it through the API first.")
+        raise Refusal(Code.NOT_FOUND, f"There is no project {name!r}; create it through the API first.")
+    if service == PUSH and role < Role.WRITER:
+        raise Refusal(Code.FORBIDDEN, f"To push takes the role {Role.WRITER} in {name}; yours is {role}.")
     if project.remote_url:
         raise Refusal(Code.FORBIDDEN, f"{project.name} lies elsewhere; clone and push there: {project.remote_url}")
-    return _Asked(project, what, service)
+    return _Asked(identity, project, what, service)
 
 
 def _pushable(service: GitService, name: str) -> bytes:
@@ -137,18 +143,21 @@ def _advertised(service: str, content: bytes, protocol: str) -> Response:
     return Response(content, headers=HEADERS, media_type=f"application/x-{service}-advertisement")
 
 
-async def _pushed(file: BinaryIO, left: Refusal | None, project: Project, pushes: Pushes) -> Response:
+async def _pushed(file: BinaryIO, left: Refusal | None, asked: _Asked, access: Access, pushes: Pushes) -> Response:
     """Land a push that is here, so that nobody waits for its client; say why of one that was `left` on the way."""
-    asked = await asyncio.to_thread(read_push, file)
-    if not asked.updates:  # how clients see whether they may push before they send much
+    push = await asyncio.to_thread(read_push, file)
+    if not push.updates:  # how clients see whether they may push before they send much
         answer = b""
     elif left:
-        answer = write_report(
-            asked, str(left), dict.fromkeys([update.name for update in asked.updates], "not kept"), ()
-        )
+        answer = write_report(push, str(left), dict.fromkeys([update.name for update in push.updates], "not kept"), ())
     else:
-        verdict = await pushes.push(project, asked.updates, file)
-        answer = write_report(asked, verdict.pack, verdict.refused, verdict.remarks)
+        protected = {
+            update.name: reason
+            for update in push.updates
+            if (reason := access.refusal(asked.identity, asked.project.name, branch_of(update), by_git=True))
+        }
+        verdict = await pushes.push(asked.project, push.updates, file, protected)
+        answer = write_report(push, verdict.pack, verdict.refused, verdict.remarks)
     return Response(answer, headers=HEADERS, media_type=f"application/x-{PUSH}-result")
 
 

@@ -66,6 +66,10 @@ class Edge:
             answer = await self._respond(scope, receive, request_id)
             await answer(scope, receive, send)
 
+    async def judge_all(self) -> None:
+        """End the sockets and streams whose callers may not go on."""
+        await self.connections.judge_all()
+
     async def close_all(self) -> None:
         """End every socket and stream, for a server that is about to stop."""
         await self.connections.close_all()
@@ -105,7 +109,13 @@ class Edge:
     ) -> Answer | EventStream:
         accepted = self._negotiate(values_of(scope, b"accept"))
         asked = _from_url(content) if safe else self._from_body(scope, content)
-        stream = partial(EventStream, engine=self._engine, connections=self.connections, request_id=request_id)
+        stream = partial(
+            EventStream,
+            engine=self._engine,
+            connections=self.connections,
+            judge=partial(self._make_context, HTTPConnection(scope)),
+            request_id=request_id,
+        )
         try:
             operation = self._documents.prepare(asked)
         except Refusal as refusal:

@@ -1,7 +1,7 @@
 """GraphQL over Server-Sent Events, one connection per operation (the "distinct connections mode" of graphql-sse)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from starlette.requests import ClientDisconnect
@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from app.http.body import encode_json
 from app.http.connections import Connections, cancel
 from app.http.engine import Engine
+from app.http.errors import Refusal
 from app.http.peers import Outlet
 
 KEEP_ALIVE = 12.0
@@ -17,21 +18,30 @@ KEEP_ALIVE = 12.0
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"vary", b"Accept"),
+    (b"vary", b"Accept, Authorization"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-accel-buffering", b"no"),
 )
 
 
 class EventStream:
-    """An ASGI answer that sends each answer as it comes, and closes the answers when the client leaves."""
+    """An ASGI answer that sends each answer as it comes, and closes the answers when the client leaves.
+
+    `judge` raises Refusal once whoever asked may not go on.
+    """
 
     def __init__(
-        self, answers: AsyncGenerator[bytes, None], engine: Engine, connections: Connections, request_id: str
+        self,
+        answers: AsyncGenerator[bytes, None],
+        engine: Engine,
+        connections: Connections,
+        judge: Callable[[], Awaitable[object]],
+        request_id: str,
     ) -> None:
         self._answers = answers
         self._engine = engine
         self._connections = connections
+        self._may_go_on = judge
         self._request_id = request_id
         self._stopped = asyncio.Event()
 
@@ -39,7 +49,7 @@ class EventStream:
         """Stream until the answers end, the client leaves or the server shuts down."""
         send = outlet = Outlet(send, scope)
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
-        with self._connections.holding(self._stopped.set):
+        with self._connections.holding(self._stopped.set, self._judge):
             tasks = [
                 asyncio.create_task(self._deliver(send)),
                 asyncio.create_task(_keep_alive(send)),
@@ -53,6 +63,12 @@ class EventStream:
                 await cancel(tasks)
         with suppress(ClientDisconnect):
             await _send_text(send, b"", more=False)
+
+    async def _judge(self) -> None:
+        try:
+            await self._may_go_on()
+        except Refusal:
+            self._stopped.set()
 
     async def _deliver(self, send: Send) -> None:
         try:

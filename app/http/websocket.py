@@ -71,6 +71,7 @@ class Session:
         self._authorise = authorise
         self._request_id = request_id
         self._grant: Grant | None = None
+        self._params: Mapping[str, Any] = {}
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ class Session:
         watch, reader = asyncio.create_task(self._outlet.watch()), asyncio.create_task(self._read())
         ends: list[asyncio.Future[Any]] = [reader, self._stopping]
         try:
-            with connections.holding(self._go_away):
+            with connections.holding(self._go_away, self._judge):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._timer.cancel()
@@ -99,6 +100,14 @@ class Session:
 
     def _go_away(self) -> None:
         self._stop(1001, "The server is going away; connect again")
+
+    async def _judge(self) -> None:
+        """Look once more at what the caller has shown."""
+        if self._grant:
+            try:
+                self._grant = await self._granted(self._params)
+            except _Close as close:
+                self._stop(close.code, str(close))
 
     def _stop(self, code: int, reason: str) -> None:
         if not self._stopping.done():
@@ -147,18 +156,22 @@ class Session:
     async def _initialise(self, params: Mapping[str, Any]) -> None:
         if self._grant:
             raise _Close(4429, "Too many initialisation requests")
+        self._grant = grant = await self._granted(params)
+        self._params = params
+        self._timer.cancel()
+        if grant.expires_in is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(grant.expires_in, self._stop, 4403, "The credentials have expired")
+        await self._send({"type": "connection_ack"})
+
+    async def _granted(self, params: Mapping[str, Any]) -> Grant:
         try:
             grant = await self._authorise(self._websocket, params)
         except Refusal as refusal:
             raise _Close(4403, str(refusal)) from refusal
         if grant is None:
             raise _Close(4403, "Forbidden")
-        self._grant = grant
-        self._timer.cancel()
-        if grant.expires_in is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(grant.expires_in, self._stop, 4403, "The credentials have expired")
-        await self._send({"type": "connection_ack"})
+        return grant
 
     async def _subscribe(self, operation_id: str, request: GraphQLRequest) -> None:
         if not self._grant:

@@ -7,7 +7,7 @@ knows. What is kept grows with the heads; what is done anew, with what has chang
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from operator import is_
@@ -92,13 +92,14 @@ class Index:
         self._runs: WeakValueDictionary[int, Run] = WeakValueDictionary()
         self._building = asyncio.Lock()
 
-    async def search(self, wanted: ArtifactFilter) -> Hits:
+    async def search(self, wanted: ArtifactFilter, sees: Callable[[str], bool]) -> Hits:
         """What passes a filter, on default branches unless it names others, as of one moment. Raises InvalidInputError.
 
-        A project that cannot be read is left out: its status says why.
+        Nothing is found in a project that whoever asks does not see, by its name. One that cannot be read is left
+        out: its status says why.
         """
         asked = conditions(wanted)
-        branches = list(self._branches(wanted))
+        branches = list(self._branches(wanted, sees))
         segments = await self._segments_of(branches)
         parts = await self._offload(_matching, branches, segments, asked)
         if wanted.object_states and asks_store(wanted.object_states):
@@ -106,10 +107,10 @@ class Index:
             parts = await self._offload(_standing, parts, ready, wanted.object_states)
         return Hits(parts, complete=all(branch.at.blob in segments for branch in branches if branch.at.blob))
 
-    def _branches(self, wanted: ArtifactFilter) -> Iterator[Branch]:
+    def _branches(self, wanted: ArtifactFilter, sees: Callable[[str], bool]) -> Iterator[Branch]:
         project_wanted, branch_wanted = glob(wanted.project), glob(wanted.branch)
         for project in self._catalogue.projects.values():
-            heads = self._sync.heads(project) if project_wanted(project.name) else None
+            heads = self._sync.heads(project) if project_wanted(project.name) and sees(project.name) else None
             if heads is None:
                 continue
             names = [heads.default] if wanted.branch is None else filter(branch_wanted, sorted(heads.at))

@@ -71,12 +71,15 @@ class Pushes:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._landing: set[asyncio.Task[Verdict]] = set()
 
-    async def push(self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO) -> Verdict:
+    async def push(
+        self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO, protected: Mapping[str, str]
+    ) -> Verdict:
         """Do what a push asks for; the rest of `pack` has its objects. Whoever asked may leave, it is finished still.
 
+        `protected` are the refs that whoever asked may not move, and why.
         Raises StoreError when the repository cannot be read or written.
         """
-        task = asyncio.create_task(self._push(project, updates, pack))
+        task = asyncio.create_task(self._push(project, updates, pack, protected))
         self._landing.add(task)
         task.add_done_callback(self._landing.discard)
         return await asyncio.shield(task)
@@ -85,7 +88,9 @@ class Pushes:
         """Wait for what is landing, for a server that stops."""
         await asyncio.gather(*self._landing, return_exceptions=True)
 
-    async def _push(self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO) -> Verdict:
+    async def _push(
+        self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO, protected: Mapping[str, str]
+    ) -> Verdict:
         default, _ = await self._offload(self._service.refs, project.name)
         async with self._room:
             with ExitStack() as held:
@@ -97,28 +102,30 @@ class Pushes:
                 except RepositoryBusyError as error:
                     return _unpacked_nothing(updates, _reason(error))
                 try:
-                    return await self._judge(project, updates, default, incoming)
+                    refused = await self._offload(_refusals, updates, default, incoming)
+                    return await self._land(project, updates, {**refused, **protected}, incoming)
                 finally:
                     await self._offload(held.close)
 
-    async def _judge(self, project: Project, updates: Sequence[RefUpdate], default: str, incoming: Incoming) -> Verdict:
-        refused = await self._offload(_refusals, updates, default, incoming)
+    async def _land(
+        self, project: Project, updates: Sequence[RefUpdate], refused: Mapping[str, str], incoming: Incoming
+    ) -> Verdict:
         wanted = [update for update in updates if update.name not in refused]
         found = await self._offload(self._problems, project, wanted, incoming)
         if found and self._strict:
             remarks = (*found, "Nothing was changed. Mend the manifest, amend the commit, then push again.")
             return Verdict({**dict.fromkeys([update.name for update in wanted], DECLINED), **refused}, None, remarks)
-        async with self._lanes.held(project, [_branch(update) for update in wanted if _branch(update)]):
+        async with self._lanes.held(project, [branch_of(update) for update in wanted if branch_of(update)]):
             outcomes = await self._offload(incoming.land, wanted)
             await self._serve(project)
-        refused |= {name: _reason(error) for name, error in outcomes.items() if error}
-        return Verdict(refused, None, tuple(f"warning: {line}" for line in found))
+        failed = {name: _reason(error) for name, error in outcomes.items() if error}
+        return Verdict({**refused, **failed}, None, tuple(f"warning: {line}" for line in found))
 
     def _problems(self, project: Project, updates: Sequence[RefUpdate], incoming: Incoming) -> list[str]:
         """Blocking. What is wrong with the manifests at the heads a push makes, for a terminal."""
         lines: list[str] = []
         for update in updates:
-            if update.new is None or not (branch := _branch(update)):
+            if update.new is None or not (branch := branch_of(update)):
                 continue
             problems = self._manifests.problems(incoming.repository, project.manifest_path, update.new)
             if problems:
@@ -144,7 +151,7 @@ def _refusals(updates: Sequence[RefUpdate], default: str, incoming: Incoming) ->
 
 
 def _refusal(update: RefUpdate, default: str, incoming: Incoming) -> str | None:
-    branch = _branch(update)
+    branch = branch_of(update)
     if not branch and not update.name.startswith(TAGS):
         return "only branches and tags are kept here"
     if problem := names.problem_with_branch(branch or update.name.removeprefix(TAGS)):
@@ -159,7 +166,7 @@ def _refusal(update: RefUpdate, default: str, incoming: Incoming) -> str | None:
     return None
 
 
-def _branch(update: RefUpdate) -> str:
+def branch_of(update: RefUpdate) -> str:
     """The branch an update is about, or nothing."""
     return update.name.removeprefix(BRANCHES) if update.name.startswith(BRANCHES) else ""
 

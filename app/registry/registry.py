@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 
+from app.registry.access.access import Access
 from app.registry.artifacts import Artifacts
 from app.registry.branches import Branches
 from app.registry.branching import Branching
@@ -59,7 +60,8 @@ class Stores:
 class Registry:
     """What the resolvers ask. `max_changes` of one commit; `max_size` of one object in bytes.
 
-    What lies elsewhere is looked at every `remote_seconds`, more or less. With `strict_pushes`, no push and no new
+    What lies elsewhere is looked at every `remote_seconds`, more or less. With `sign_in`, nobody may do anything unless
+    the catalogue's `access.yml` says so, from the first moment on. With `strict_pushes`, no push and no new
     branch may bring a manifest with problems.
     """
 
@@ -71,6 +73,7 @@ class Registry:
         max_changes: int,
         max_size: int,
         remote_seconds: float = 30.0,
+        sign_in: bool = False,
         strict_pushes: bool = False,
     ) -> None:
         self._stores = stores
@@ -82,6 +85,7 @@ class Registry:
         self._looking: dict[str, asyncio.Task[None]] = {}
         self.offload = offload = Offload()
         git, cache = stores.git, stores.cache
+        self.access = Access(stores.catalogue, offload, required=sign_in)
         self.feed = Feed()
         listed = Manifests(git, cache, offload, LIMITS)
         self.catalogue = Catalogue(stores.catalogue, git, listed, offload, hosting=stores.catalogue_url is None)
@@ -119,9 +123,8 @@ class Registry:
             await self.sync.sync(created)
         return created
 
-    async def synchronise(self, name: str) -> Project:
-        """A project, compared with its Git now. Raises NotFoundError, RemoteUnavailableError."""
-        project = self.catalogue.require(name)
+    async def synchronise(self, project: Project) -> Project:
+        """A project, compared with its Git now. Raises RemoteUnavailableError."""
         with unreachable():
             await self.sync.sync(project)
         return project
@@ -145,6 +148,7 @@ class Registry:
         """Look once at everything that may have moved. A project that cannot be read holds up no other."""
         if self._listed.remote_url and self._schedule.due(self._listed, early=False):
             self._look(self._listed, self._fetch_catalogue())
+        await self.access.refresh()
         await self.catalogue.refresh()
         for project in map(self.catalogue.get, await self.telling.tell()):
             if project:
@@ -156,6 +160,7 @@ class Registry:
         if self._listed.remote_url:
             await self._fetch_catalogue()
         moved = await self.telling.tell()
+        await self.access.refresh()
         if moved - self.catalogue.projects.keys():
             await self.catalogue.refresh()
         projects = [project for project in map(self.catalogue.get, sorted(moved)) if project]

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
+from app.registry.access.identity import Role
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
 from app.registry.errors import InvalidInputError
 from app.registry.index import Hit, Hits
@@ -31,7 +33,7 @@ EVERYTHING = _named(NO_FILTER)
 
 async def find(context: Context, project_name: str, name: str, branch: str | None, at: str | None) -> Artifact | None:
     """One artifact by name: at a revision, else on a branch, else on the default one."""
-    project = context.registry.catalogue.get(project_name)
+    project = context.project(project_name)
     if project is None:
         return None
     if at is not None:
@@ -95,19 +97,28 @@ async def commit_changes(
     context: Context, request: WriteRequest, changes: Sequence[ChangeRequest], pending: PendingPolicy
 ) -> Committed:
     """Commit changes of artifacts."""
-    project = context.registry.catalogue.require(request.project)
+    project, request = await _to_write(context, request)
     return await context.registry.artifacts.commit(project, request, changes, context.caller, pending)
 
 
 async def restore(context: Context, request: WriteRequest, name: str, revision: str) -> Committed:
     """Commit an entry as it was."""
-    project = context.registry.catalogue.require(request.project)
+    project, request = await _to_write(context, request)
     return await context.registry.artifacts.restore(project, request, name, revision, context.caller)
+
+
+async def _to_write(context: Context, request: WriteRequest) -> tuple[Project, WriteRequest]:
+    """The project, and the request with the branch that was judged: which one is the default may change meanwhile."""
+    project = context.require(request.project, Role.WRITER, request.branch)
+    if request.branch is None and (default := await branches.default(context, project)):
+        context.require(project.name, Role.WRITER, default.name)
+        request = replace(request, branch=default.name)
+    return project, request
 
 
 async def _search(context: Context, wanted: ArtifactFilter) -> Hits:
     context.footing.on_search()
-    found = await context.registry.index.search(wanted)
+    found = await context.registry.index.search(wanted, context.sees)
     if not found.complete:
         context.footing.on_more()
     return found

@@ -1,5 +1,6 @@
 """Branches: finding, listing, making and deleting them."""
 
+from app.registry.access.identity import Role
 from app.registry.model import Branch, Project
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
@@ -29,13 +30,13 @@ async def page(
 
 async def create(context: Context, project_name: str, name: str, revision: str) -> Branch:
     """A new branch at a revision."""
-    project = context.registry.catalogue.require(project_name)
+    project = context.require(project_name, Role.WRITER, name)
     return await context.registry.branching.create(project, name, revision)
 
 
 async def delete(context: Context, project_name: str, name: str, expected: str | None) -> tuple[Project, str]:
     """Delete a branch; answers its project and where it was."""
-    project = context.registry.catalogue.require(project_name)
+    project = context.require(project_name, Role.WRITER, name)
     return project, await context.registry.branching.delete(project, name, expected)
 
 

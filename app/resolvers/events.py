@@ -26,8 +26,12 @@ def now(context: Context) -> str | None:
 
 
 async def follow(context: Context, wanted: EventFilter | None, after: str | None) -> AsyncGenerator[Edge[Event], None]:
-    """The events from now on, or from just after a cursor."""
-    test = (wanted or EventFilter()).test()
+    """The events from now on, or from just after a cursor, of what the caller sees when each is told."""
+    passes, sees = (wanted or EventFilter()).test(), context.sees
+
+    def test(event: Event) -> bool:
+        return sees(event.project.name) and passes(event)
+
     async for told in context.registry.telling.follow(_place(after), test):
         yield Edge(told.event, told.place, CURSORS)
 

@@ -5,15 +5,16 @@ from app.registry.registry import Registry
 
 
 class Footing:
-    """The catalogue, the versions of projects whose branches were read, and the moves that a search has seen.
+    """The policy, the catalogue, the versions of projects whose branches were read, the moves a search has seen.
 
     It is `firm` unless the answer rests on more than that, or on something that moved while it was made.
     """
 
-    __slots__ = ("_moves", "_readings", "_registry", "_versions", "firm")
+    __slots__ = ("_moves", "_policy", "_readings", "_registry", "_versions", "firm")
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._policy = registry.access.version
         self._readings = registry.catalogue.readings
         self._versions: dict[str, int] = {}
         self._moves: int | None = None
@@ -39,7 +40,9 @@ class Footing:
     def stands(self) -> bool:
         """Whether nothing has moved since."""
         registry = self._registry
-        if registry.catalogue.readings != self._readings or self._moves not in (None, registry.sync.moves):
+        if (registry.access.version, registry.catalogue.readings) != (self._policy, self._readings):
+            return False
+        if self._moves not in (None, registry.sync.moves):
             return False
         version = registry.near.version
         return self._versions == {name: version(name) for name in self._versions}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.registry.access.identity import Role
 from app.registry.artifacts import ObjectRequest, pin_of
 from app.registry.errors import InvalidInputError, Issue
 from app.registry.manifest import ObjectPin
@@ -34,7 +35,7 @@ async def create_uploads(
     context: Context, project_name: str, objects: Sequence[ObjectRequest], *, checked: bool
 ) -> tuple[Upload, ...]:
     """Uploads for these bytes; `checked` ones give each part's digest. Raises InvalidInputError, NotFoundError."""
-    project = context.registry.catalogue.require(project_name)
+    project = context.require(project_name, Role.WRITER)
     if not 1 <= len(objects) <= context.limits.commit_changes:
         message = f"Ask for 1 to {context.limits.commit_changes} uploads at once, not {len(objects)}."
         raise InvalidInputError.of("objects", message)
@@ -50,11 +51,11 @@ async def create_uploads(
 
 async def upload(context: Context, upload_id: str, wanted: Sequence[WantedPart] | None) -> Upload:
     """An upload as the store has it now, with requests for its parts. Raises InvalidInputError, NotFoundError."""
-    context.registry.catalogue.require(context.registry.uploads.ticket(upload_id).project)
+    context.require(context.registry.uploads.ticket(upload_id).project, Role.WRITER)
     return await context.registry.uploads.resume(upload_id, wanted)
 
 
 async def complete_upload(context: Context, upload_id: str, etags: Sequence[str] | None) -> Completed:
     """Check what an upload brought and commit that it is here."""
-    project = context.registry.catalogue.require(context.registry.uploads.ticket(upload_id).project)
+    project = context.require(context.registry.uploads.ticket(upload_id).project, Role.WRITER)
     return await context.registry.transfers.complete(project, upload_id, etags, context.caller)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from app.registry.access.identity import Role
 from app.registry.model import Project, SyncStatus
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
@@ -10,12 +11,12 @@ from app.resolvers.paging import page as page_of
 
 def get(context: Context, name: str) -> Project | None:
     """One project, or None."""
-    return context.registry.catalogue.get(name)
+    return context.project(name)
 
 
 def page(context: Context, first: int | None, after: str | None, prefix: str | None) -> Page[Project]:
     """The projects, by name."""
-    found = list(context.registry.catalogue.projects.values())
+    found = context.projects()
     if prefix:
         found = [one for one in found if one.name.startswith(prefix)]
     request = Request(("projects", prefix), first, after, context.limits.page_size)
@@ -24,12 +25,13 @@ def page(context: Context, first: int | None, after: str | None, prefix: str | N
 
 async def create(context: Context, project: Project, default_branch: str) -> Project:
     """A new project, made by the caller."""
+    context.demand(project.name, Role.ADMIN)
     return await context.registry.create_project(project, default_branch, context.caller)
 
 
 async def synchronise(context: Context, name: str) -> Project:
     """Compare a project with its Git now."""
-    return await context.registry.synchronise(name)
+    return await context.registry.synchronise(context.require(name, Role.WRITER))
 
 
 def sync_status(context: Context, project: Project) -> SyncStatus:

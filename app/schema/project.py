@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from app.registry import model
+from app.registry.access.identity import Role
 from app.registry.model import SyncState
 from app.resolvers import branches, commits, events, projects
 from app.resolvers.paging import Edge, Page
@@ -66,7 +67,7 @@ class Project(Node):
     @described.field
     def viewer_can_write(self, info: Info) -> bool:
         """Whether you may change this project."""
-        return info.context.may_write(self.value)
+        return info.context.role(self.value.name) >= Role.WRITER
 
     @described.field
     async def default_branch(self, info: Info) -> "Branch | None":

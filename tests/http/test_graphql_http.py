@@ -52,10 +52,12 @@ async def test_variables_and_the_named_operation_are_used(client: httpx.AsyncCli
     assert response.json() == {"data": {"hello": "Hello, Ada!"}}
 
 
-async def test_every_answer_forbids_caching_and_sniffing_and_varies_by_accept(client: httpx.AsyncClient) -> None:
+async def test_every_answer_forbids_caching_and_sniffing_and_varies_by_accept_and_by_who_asks(
+    client: httpx.AsyncClient,
+) -> None:
     for response in (await ask(client, "{ hello }"), await ask(client, "{"), await client.delete("/graphql")):
         assert response.headers["cache-control"] == "no-store"
-        assert response.headers["vary"] == "Accept"
+        assert response.headers["vary"] == "Accept, Authorization"
         assert response.headers["x-content-type-options"] == "nosniff"
 
 

@@ -28,7 +28,7 @@ async def test_a_stream_is_neither_cached_nor_buffered_nor_sniffed(client: httpx
     headers = (await ask(client, "subscription { count(to: 1) }")).headers
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
     assert headers["cache-control"] == "no-store"
-    assert headers["vary"] == "Accept"
+    assert headers["vary"] == "Accept, Authorization"
     assert headers["x-accel-buffering"] == "no"
     assert headers["x-content-type-options"] == "nosniff"
 

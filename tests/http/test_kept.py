@@ -29,7 +29,7 @@ from app.schema.build import build_schema
 from app.schema.node import encode
 from app.stores.errors import RepositoryNotFoundError
 from app.stores.git.memory import MemoryGit
-from tests.support.domain import ADA, GRACE, Desk
+from tests.support.domain import ADA, GRACE, Desk, signed_in
 
 NAMES = '{ project(name: "p") { defaultBranch { artifacts { nodes { name } } } } }'
 ROWS = 'query($v: JSON!) { artifacts(filter: {metadata: [{path: "rows", eq: $v}]}) { nodes { name } } }'
@@ -80,7 +80,7 @@ async def served(registry: Registry) -> AsyncIterator[Served]:
 
     async def make_context(connection: HTTPConnection) -> Context:
         caller = GRACE if "x-grace" in connection.headers else ADA
-        return Context(registry, caller, Limits(), strong=asks_anew(connection.scope))
+        return Context(registry, signed_in(caller), Limits(), strong=asks_anew(connection.scope))
 
     engine = Counting(build_schema(), Limits(), public=(RegistryError,))
     app = Starlette(routes=[Route("/graphql", Edge(engine, make_context, kept=Eager()))])
@@ -347,9 +347,9 @@ async def test_what_an_answer_rests_on_keeps_no_catalogue_of_before_in_memory(se
 
 
 async def test_contexts_of_one_caller_hash_alike_however_they_ask(registry: Registry) -> None:
-    contexts = {Context(registry, ADA, Limits()), Context(registry, ADA, Limits(), strong=True)}
+    contexts = {Context(registry, signed_in(ADA), Limits()), Context(registry, signed_in(ADA), Limits(), strong=True)}
     assert len(contexts) == 1
-    assert Context(registry, GRACE, Limits()) not in contexts
+    assert Context(registry, signed_in(GRACE), Limits()) not in contexts
 
 
 def test_an_answer_is_kept_when_it_was_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

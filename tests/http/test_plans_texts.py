@@ -17,7 +17,7 @@ from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.resolvers.paging import Page
 from app.schema.build import build_schema
-from tests.support.domain import Desk
+from tests.support.domain import Desk, signed_in
 
 ADA = Actor("Ada", "ada@example.org")
 SCHEMA = build_schema()
@@ -83,7 +83,7 @@ async def test_only_what_follows_from_the_nodes_alone_is_kept(desk: Desk, fields
 
 async def test_a_kept_text_holds_no_plan(desk: Desk) -> None:
     await desk.put("a", rows=1)
-    engine, context = Engine(SCHEMA, Limits()), Context(desk.registry, ADA, Limits())
+    engine, context = Engine(SCHEMA, Limits()), Context(desk.registry, signed_in(ADA), Limits())
     operation = engine.prepare(ARTIFACTS % (desk.project.name, "name") + " " * 20_000)  # too long to be kept itself
     for _ in range(3):
         await engine.execute(operation, {}, context, "r")
@@ -102,7 +102,7 @@ async def test_each_part_of_a_list_and_each_commit_has_nodes_of_its_own(desk: De
     query, engine = ARTIFACTS % (desk.project.name, "name metadata"), Engine(SCHEMA, Limits())
 
     async def nodes(**variables: Any) -> list[Any]:
-        context = Context(desk.registry, ADA, Limits())
+        context = Context(desk.registry, signed_in(ADA), Limits())
         found = json.loads(encode_json(await engine.execute(engine.prepare(query), variables, context, "r")))
         return [(node["name"], node["metadata"]) for node in found["data"]["project"]["branch"]["artifacts"]["nodes"]]
 
@@ -114,5 +114,5 @@ async def test_each_part_of_a_list_and_each_commit_has_nodes_of_its_own(desk: De
 
 
 async def answers(desk: Desk, query: str, times: int) -> list[Any]:
-    engine, context = Engine(SCHEMA, Limits()), Context(desk.registry, ADA, Limits())
+    engine, context = Engine(SCHEMA, Limits()), Context(desk.registry, signed_in(ADA), Limits())
     return [await engine.execute(engine.prepare(query), {}, context, "r") for _ in range(times)]

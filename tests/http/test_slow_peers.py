@@ -29,7 +29,7 @@ from app.schema.build import build_schema
 from app.schema.errors import details
 from app.stores.git.memory import MemoryGit
 from tests.support.api import eventually
-from tests.support.domain import ADA, Desk
+from tests.support.domain import ADA, Desk, signed_in
 
 pytestmark = pytest.mark.slow
 
@@ -163,7 +163,7 @@ async def address(registry: Registry) -> AsyncIterator[str]:
     """The registry on a real server whose system buffers little."""
 
     async def make_context(_: HTTPConnection) -> Context:
-        return Context(registry, ADA, Limits())
+        return Context(registry, signed_in(ADA), Limits())
 
     edge = Edge(Engine(build_schema(), Limits(), public=(RegistryError,), details=details), make_context)
     app = Starlette(routes=[Route("/graphql", edge), WebSocketRoute("/graphql", edge)])

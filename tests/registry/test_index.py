@@ -19,14 +19,15 @@ from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.stores.errors import StoreError
 from app.stores.git.memory import MemoryGit
-from tests.support.domain import ADA, Desk, put
+from tests.support.domain import ADA, Desk, put, signed_in
 
 EVERYWHERE = ArtifactFilter(branch="*")
 
 
 async def found(registry: Registry, wanted: ArtifactFilter = EVERYWHERE) -> list[str]:
     return [
-        f"{one.artifact.project.name} {one.branch} {one.artifact.name}" for one in await registry.index.search(wanted)
+        f"{one.artifact.project.name} {one.branch} {one.artifact.name}"
+        for one in await registry.index.search(wanted, bool)
     ]
 
 
@@ -60,7 +61,7 @@ async def test_a_write_is_found_as_soon_as_it_is_answered(desk: Desk, registry: 
     for number in range(3):
         await desk.put("a", number=number)
         wanted = ArtifactFilter(metadata=(MetadataFilter("number", eq=number),))
-        (hit,) = await registry.index.search(wanted)
+        (hit,) = await registry.index.search(wanted, bool)
         assert hit.artifact.commit == desk.head()
     await desk.delete("a")
     assert await found(registry) == []
@@ -88,7 +89,7 @@ async def test_a_broken_manifest_leaves_the_last_good_one_to_be_found(desk: Desk
 async def test_what_a_data_object_id_finds_is_what_was_written(desk: Desk, registry: Registry) -> None:
     desk.push("a: {dataObjectId: 7}\nb: {dataObjectId: '7'}\nc: {dataObjectId: 007}\nd: {dataObjectId: 7.0}\n")
     await desk.follow()
-    context = Context(registry, ADA, Limits())
+    context = Context(registry, signed_in(ADA), Limits())
     ids = {id_: await artifacts.with_data_object_id(context, id_) for id_ in ("7", "007", "07", "7.0")}
     assert {id_: [hit.artifact.name for hit in hits] for id_, hits in ids.items()} == {
         "7": ["a", "b"],
@@ -202,7 +203,7 @@ def test_hits_are_a_sequence_of_all_that_was_found() -> None:
 
 
 async def test_a_cursor_survives_writes_deletions_and_new_projects(desk: Desk, registry: Registry) -> None:
-    context = Context(registry, ADA, Limits())
+    context = Context(registry, signed_in(ADA), Limits())
     await desk.commit(*(put(name, type="model") for name in "abcd"))
     wanted = ArtifactFilter(types=("model",))
     first = await artifacts.page(context, 2, None, wanted)
@@ -236,7 +237,7 @@ async def test_object_states_tell_what_is_awaited_there_and_missing(
     await desk.follow()
     stored(tmp_path, desk.project.name, ready, b"abc")
     stored(tmp_path, desk.project.name, other, b"abcd")
-    context, branch = Context(registry, ADA, Limits()), await desk.branch()
+    context, branch = Context(registry, signed_in(ADA), Limits()), await desk.branch()
     expected = {
         (ObjectState.PENDING,): ["awaited"],
         (ObjectState.READY,): ["ready"],

@@ -13,7 +13,7 @@ from app.resolvers import artifacts, branches, commits, events, projects
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.resolvers.paging import Cursors, Page, Request, decode, encode, page
-from tests.support.domain import ADA, Desk, put
+from tests.support.domain import ADA, Desk, put, signed_in
 
 SCOPE = ("letters",)
 
@@ -122,7 +122,7 @@ def test_cursors_stay_what_they_were() -> None:
 
 @pytest.fixture
 def context(desk: Desk) -> Context:
-    return Context(desk.registry, ADA, Limits())
+    return Context(desk.registry, signed_in(ADA), Limits())
 
 
 async def test_a_list_of_entries_goes_on_after_writes(desk: Desk, context: Context) -> None:

@@ -16,7 +16,7 @@ from app.registry.errors import RegistryError
 from app.resolvers.context import Context
 from app.stores.cache.memory import MemoryCache
 from tests.support.documents import Document, Writer
-from tests.support.domain import ADA
+from tests.support.domain import ADA, signed_in
 from tests.support.served import (
     EXECUTING,
     LEFT,
@@ -39,7 +39,7 @@ class Both:
     def __init__(self, runner: asyncio.Runner, world: World) -> None:
         self.runner = runner
         self.world = world
-        self.context = Context(world.registry, ADA, LIMITS)
+        self.context = Context(world.registry, signed_in(ADA), LIMITS)
         self.asked = 0
 
     def answers(self, document: Document) -> tuple[Result, Result, Result | None]:
@@ -98,7 +98,7 @@ def test_whatever_is_selected_of_a_page_that_may_be_kept_is_answered_as_graphql_
 
 
 @pytest.mark.slow
-@over_the_schema(3000)
+@over_the_schema(1500)
 @given(random=st.randoms(use_true_random=False))
 def test_thousands_of_queries_are_answered_as_graphql_core_does(both: Both, random: Any) -> None:
     compare(both, random)

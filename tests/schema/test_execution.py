@@ -13,7 +13,7 @@ from app.resolvers import artifacts
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.schema.build import build_schema
-from tests.support.domain import ADA, Desk
+from tests.support.domain import ADA, Desk, signed_in
 
 ENGINE = Engine(build_schema(), Limits(), public=(RegistryError,))
 BYTES = b"bytes"
@@ -39,7 +39,9 @@ async def desk(registry: Registry) -> Desk:
 
 async def run(desk: Desk, query: str, **variables: Any) -> dict[str, Any]:
     """The whole answer."""
-    return await ENGINE.execute(ENGINE.prepare(query), variables, Context(desk.registry, ADA, Limits()), "request-1")
+    return await ENGINE.execute(
+        ENGINE.prepare(query), variables, Context(desk.registry, signed_in(ADA), Limits()), "request-1"
+    )
 
 
 async def ask(desk: Desk, query: str, **variables: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 
+from app.registry.access.identity import Identity
+from app.registry.access.policy import ANYONE
 from app.registry.artifacts import (
     ChangeRequest,
     Committed,
@@ -24,6 +26,13 @@ from app.stores.ports import NewCommit, Signature
 
 ADA = Actor("Ada", "ada@example.org")
 GRACE = Actor("Grace", "grace@example.org")
+
+
+def signed_in(actor: Actor) -> Identity:
+    """Somebody, as a server knows them while nobody has to sign in."""
+    return Identity(actor, frozenset({ANYONE}))
+
+
 RESERVED = ("dataObjectId", "type", "description", "labels")
 
 

@@ -26,7 +26,7 @@ from app.stores.git.memory import MemoryGit
 from app.stores.objects import local
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import NewCommit, ObjectKey, Signature
-from tests.support.domain import ADA, Desk, put
+from tests.support.domain import ADA, Desk, put, signed_in
 
 SECRET = b"s" * 32
 SCHEMA = build_schema()
@@ -93,7 +93,9 @@ class World:
     async def _worth_asking(self, upload: str) -> dict[str, list[Any]]:
         query = """{ projects { nodes { id events(first: 3) { edges { cursor } }
           branches { nodes { id head { id oid } artifacts(first: 3) { edges { cursor node { id } } } } } } } }"""
-        found = await EXECUTING.execute(EXECUTING.prepare(query), {}, Context(self.registry, ADA, LIMITS), "r")
+        found = await EXECUTING.execute(
+            EXECUTING.prepare(query), {}, Context(self.registry, signed_in(ADA), LIMITS), "r"
+        )
         every = list(_strings(found["data"]))
         oids = [one for one in every if len(one) == 40]
         others = [one for one in every if len(one) != 40]

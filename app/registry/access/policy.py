@@ -8,6 +8,8 @@ from fnmatch import translate
 from app.registry.access.identity import Identity, Role
 from app.registry.model import Actor
 
+TOKEN = "mlr_"  # noqa: S105 - what each begins with
+"""How the text of an API token begins."""
 ANYONE = "anyone"
 """The name of everybody who has signed in."""
 
