@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.registry import names
 from app.registry.access.identity import Role
@@ -126,8 +126,8 @@ def _time(value: Value) -> datetime:
     text = value.text()
     try:
         if _TIME.match(text):
-            return datetime.fromisoformat(text)
-    except ValueError:  # it looks like one, and there is no such day
+            return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # it looks like one, and there is no such day
         pass
     raise value.refused(f"{text!r} is no time; write it with its zone, as 2027-02-01T00:00:00Z.")
 
