@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import URL
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection, Request
@@ -21,8 +22,10 @@ from starlette.websockets import WebSocket
 
 from app import demo
 from app.http import explorer
+from app.http.answer import Answer, refused
 from app.http.credentials import caller, caller_on_socket
 from app.http.engine import Engine
+from app.http.errors import Code, Refusal
 from app.http.git import git_routes
 from app.http.graphql import Edge
 from app.http.headers import asks_anew
@@ -92,6 +95,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             Middleware(SameSite, hosts=_names(settings)),
             Middleware(Straight, path=GRAPHQL, to=edge),
         ],
+        exception_handlers={HTTPException: _misdirected},  # type: ignore[dict-item]  # any ASGI answer will do
         lifespan=_lifespan(settings, limits, with_demo=with_demo),
     )
     app.state.edge = edge
@@ -200,6 +204,14 @@ def _names(settings: Settings) -> set[str]:
     """The names callers may know this server by."""
     public = urlsplit(settings.base_url).hostname or ""
     return {*LOOPBACK_NAMES, public, f"[{public}]"}
+
+
+async def _misdirected(_connection: HTTPConnection, error: Exception) -> Answer:
+    """What routing says of a request: there is nothing at its path, or nothing for its method."""
+    allow = (error.headers or {}).get("Allow") if isinstance(error, HTTPException) else None
+    if allow:
+        return refused(Refusal(Code.METHOD_NOT_ALLOWED, f"Ask with {allow} here.", headers={"allow": allow}))
+    return refused(Refusal(Code.NOT_FOUND, "There is nothing at this address; the API is at /graphql."))
 
 
 async def _without_slash(request: Request) -> Response:

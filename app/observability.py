@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 from itertools import count
 from urllib.parse import quote
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http.answer import refused
 from app.http.errors import Code, Mask, Refusal
 from app.http.headers import values_of
 
@@ -76,7 +76,7 @@ class RequestLog:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the last resort: nobody above handles it
             refusal = STOPPING if isinstance(error, asyncio.CancelledError) else MASK.refusal(error, request_id)
             if scope["type"] == "http" and not status:  # else the server cuts the unfinished answer off
-                await JSONResponse({"errors": refusal.errors}, refusal.status)(scope, receive, answer)
+                await refused(refusal)(scope, receive, answer)
         finally:
             if log.isEnabledFor(logging.INFO):
                 method, path = scope.get("method", "WEBSOCKET"), self._shown(scope["path"])

@@ -1,12 +1,13 @@
 """Who may come in. The embedded default knows one caller, its owner, and lets in nobody from another site."""
 
 import ipaddress
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.http.answer import refused
+from app.http.errors import Code, Refusal
 from app.http.headers import Headers, named
 
 HOST, ORIGIN = b"host", b"origin"
@@ -42,7 +43,7 @@ class SameSite:
             return
         problem = self._problem(named(scope, SAID))
         if problem:
-            await _refuse(scope, send, problem)
+            await _refuse(scope, receive, send, problem)
         else:
             await self._app(scope, receive, send)
 
@@ -66,11 +67,8 @@ def _name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-async def _refuse(scope: Scope, send: Send, message: str) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, message: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
         return
-    body = json.dumps({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN"}}]}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await refused(Refusal(Code.FORBIDDEN, message))(scope, receive, send)

@@ -7,6 +7,8 @@ from typing import TypeAlias
 from starlette.types import Receive, Scope, Send
 
 from app.http import etag
+from app.http.body import encode_json
+from app.http.errors import Refusal
 from app.http.headers import Values
 from app.http.negotiation import PLAIN_JSON, RESPONSE_JSON
 
@@ -47,6 +49,11 @@ def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[st
     """An answer that nobody may keep."""
     more = tuple((name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items())
     return Answer(status, (*_content(body, media_type), *NEVER_KEPT, *more), body)
+
+
+def refused(refusal: Refusal) -> Answer:
+    """The answer to a refused request, in the media type that says a GraphQL server refused it."""
+    return of_the_moment(refusal.status, encode_json({"errors": refusal.errors}), RESPONSE_JSON, refusal.headers)
 
 
 def lasting(body: bytes, media_type: str, *, tagged: bool, lasts: bool) -> Answer:

@@ -66,7 +66,7 @@ def _too_large() -> Refusal:
 
 
 def decode_json(text: bytes | str) -> Any:
-    """A JSON value: UTF-8, numbers finite, not nested more than MAX_DEPTH deep. Raises Refusal."""
+    """A JSON value: UTF-8, numbers finite, no key twice, not nested more than MAX_DEPTH deep. Raises Refusal."""
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         value = DECODER.decode(decoded)
@@ -105,7 +105,14 @@ def _finite(text: str) -> float:
     return value
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return members
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unambiguous)
 
 
 @dataclass(frozen=True, slots=True)

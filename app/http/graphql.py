@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.http.answer import Answer, lasting, of_the_moment
+from app.http.answer import Answer, lasting, of_the_moment, refused
 from app.http.body import GraphQLRequest, decode_json, encode_json, parse_request, read_body
 from app.http.connections import Connections
 from app.http.engine import Engine, Operation, Result
@@ -82,9 +82,9 @@ class Edge:
         try:
             return await self._answer(scope, receive, request_id)
         except ClientDisconnect:
-            return _refused(Refusal(Code.BAD_REQUEST, "The request ended before its body did; send it again."))
+            return refused(Refusal(Code.BAD_REQUEST, "The request ended before its body did; send it again."))
         except Exception as error:  # noqa: BLE001  the last resort: masked, logged once, and answered as JSON
-            return _refused(self._engine.refusal(error, request_id))
+            return refused(self._engine.refusal(error, request_id))
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> ASGIApp:
         safe = scope["method"] in SAFE_METHODS
@@ -144,9 +144,12 @@ def _request_id(scope: Scope) -> str:
 
 def _from_url(query: bytes) -> GraphQLRequest:
     try:
-        parameters: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise Refusal(Code.BAD_REQUEST, "The query of the URL is not valid UTF-8; encode it so.") from error
+    parameters: dict[str, Any] = dict(pairs)
+    if len(parameters) < len(pairs):
+        raise Refusal(Code.BAD_REQUEST, "The query of the URL has a parameter twice; send it once.")
     for name in ("variables", "extensions"):
         if name in parameters:
             parameters[name] = decode_json(parameters[name])
@@ -172,11 +175,6 @@ def _answered(result: Result, media_type: str) -> Answer:
         return of_the_moment(422, encode_json(result), RESPONSE_JSON)
     partly = "errors" in result and media_type == RESPONSE_JSON
     return of_the_moment(PARTIAL_SUCCESS if partly else 200, encode_json(result), media_type)
-
-
-def _refused(refusal: Refusal) -> Answer:
-    """The answer to a refused request, in the media type that says a GraphQL server refused it."""
-    return of_the_moment(refusal.status, encode_json({"errors": refusal.errors}), RESPONSE_JSON, refusal.headers)
 
 
 async def _once(answer: bytes) -> AsyncGenerator[bytes, None]:

@@ -29,7 +29,8 @@ def check_content_type(headers: Values) -> None:
 def negotiate(headers: Values) -> Accepted:
     """What the Accept headers ask for; without any, everything is welcome. Raises Refusal.
 
-    `*/*` stands for JSON only: a client that reads event streams says so.
+    `*/*` stands for JSON only, and for plain JSON where it is all that covers either kind: clients that say it without
+    thinking may know no other. A client that reads event streams says so.
     """
     ranges = _ranges(headers)
     if not any(headers):
@@ -40,7 +41,8 @@ def negotiate(headers: Values) -> Accepted:
     if not best and not stream:
         offered = f"{RESPONSE_JSON}, {PLAIN_JSON} and {EVENT_STREAM}"
         raise Refusal(Code.NOT_ACCEPTABLE, f"Answers come as {offered}; accept one of them.")
-    chosen = RESPONSE_JSON if response >= plain else PLAIN_JSON
+    unnamed = ranges.keys().isdisjoint({RESPONSE_JSON, PLAIN_JSON, "application/*"})
+    chosen = PLAIN_JSON if unnamed or plain > response else RESPONSE_JSON
     return Accepted(chosen if best else None, stream=stream > 0, prefers_stream=stream > best)
 
 

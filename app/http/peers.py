@@ -8,16 +8,27 @@ what the system buffers for it.
 import asyncio
 import time
 from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
 
+import httptools
 from starlette.types import Message, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+from app.http.answer import Answer, refused
+from app.http.errors import STATUS, Code, Refusal
 
 STALLED_SECONDS = 20.0
 """For how long a peer may take nothing of what waits for it."""
 LINGER_SECONDS = 10.0
 """For how long a socket may stay when the conversation on it is over."""
 HANG_UP = "ml_registry.hang_up"
+UNREADABLE = "This is no HTTP request that can be read; check its first line, its headers and the length of its body."
+NO_SOCKET = "Sockets are opened at /graphql, by programs and by the pages of this server alone."
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -30,10 +41,27 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head of a request is there: if it is no socket's, an answer begins."""
+        if not self.url.startswith(b"/"):
+            self._go_by_target()
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
             self.cycle.transport = _Joined(self.transport, self.loop)  # type: ignore[assignment]  # all it is asked for
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that nothing can be read here, and close."""
+        del msg
+        answer = refused(Refusal(Code.BAD_REQUEST, UNREADABLE, headers={"connection": "close"}))
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, answer.body))
+        self.transport.close()
+
+    def _go_by_target(self) -> None:
+        """A target that names its host itself, as for a proxy, counts for more than the Host beside it."""
+        host = httptools.parse_url(self.url).host
+        if host:
+            authority = self.url.partition(b"://")[2].partition(b"/")[0]
+            self.headers[:] = [*(header for header in self.headers if header[0] != b"host"), (b"host", authority)]
 
 
 class _Joined:
@@ -72,7 +100,14 @@ class _Joined:
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket whose scope says how to hang up, and which does so when its peer takes not even the close."""
+    """A WebSocket whose scope says how to hang up, and which does so when its peer takes not even the close.
+
+    A handshake that fails is answered as any other refused request.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.reject = _rejected  # type: ignore[method-assign]  # what it is meant for, and offers no other way
 
     async def run_asgi(self) -> None:
         """The whole conversation."""
@@ -83,6 +118,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """A ping was not answered."""
         self.transport.abort()
+
+
+def _rejected(status: int, text: str) -> Response:
+    """The answer to a handshake that fails."""
+    code = next((Code(code) for code, known in STATUS.items() if known == status), Code.BAD_REQUEST)
+    answer: Answer = refused(Refusal(code, text.strip() or NO_SOCKET))
+    headers = Headers([("Date", formatdate(usegmt=True)), ("Connection", "close")])
+    for name, value in answer.headers:
+        headers[name.decode()] = value.decode()
+    return Response(answer.status, HTTPStatus(answer.status).phrase, headers, answer.body)
 
 
 class Outlet:
