@@ -13,13 +13,20 @@ from starlette.types import Receive, Scope
 
 from app.http.errors import Code, Refusal
 from app.http.headers import values_of
+from app.http.within import within
+from app.resolvers.limits import LIMITS
 
-MAX_BODY = 1024 * 1024
+MAX_BODY = LIMITS.request_size
 """Bytes of a request's body, or characters of a message on a socket."""
+BODY_SECONDS = LIMITS.body_seconds
 MAX_DEPTH = 64
 """Lists and objects inside each other."""
+MAX_LISTS = 50_000
+"""Lists and objects in all, as many as a manifest may have nodes; to look at each takes a microsecond."""
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
 AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 """What makes orjson refuse what has no form of its own in JSON."""
+CLOSE = {"connection": "close"}
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,10 +49,18 @@ class GraphQLRequest:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY.
+    """The whole body, refused as soon as it is, or says it will be, larger than MAX_BODY, or takes BODY_SECONDS.
 
     Raises Refusal, and ClientDisconnect when the client leaves before the end.
     """
+    try:
+        return await within(BODY_SECONDS, _whole_body(scope, receive))
+    except TimeoutError as error:
+        message = f"The body was not here within {BODY_SECONDS:.0f} s; send it again, at once."
+        raise Refusal(Code.REQUEST_TIMEOUT, message, headers=CLOSE) from error
+
+
+async def _whole_body(scope: Scope, receive: Receive) -> bytes:
     for announced in values_of(scope, b"content-length"):
         if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
             raise _too_large()
@@ -69,6 +84,7 @@ def decode_json(text: bytes | str) -> Any:
     """A JSON value: UTF-8, numbers finite, no key twice, not nested more than MAX_DEPTH deep. Raises Refusal."""
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        _check_lists(decoded)
         value = DECODER.decode(decoded)
     except UnicodeDecodeError as error:
         raise Refusal(Code.BAD_REQUEST, "The request is not valid UTF-8; encode it so.") from error
@@ -84,6 +100,15 @@ def decode_json(text: bytes | str) -> Any:
         if not level:
             return value
     raise _too_deep()
+
+
+def _check_lists(text: str) -> None:
+    """Refuse more than MAX_LISTS, by the brackets that do not stand in strings."""
+    if text.count("{") + text.count("[") <= MAX_LISTS:
+        return
+    bare = STRINGS.sub("", text)
+    if bare.count("{") + bare.count("[") > MAX_LISTS:
+        raise Refusal(Code.BAD_REQUEST, f"The JSON has more than {MAX_LISTS} lists and objects; send less at once.")
 
 
 def _inside(value: Any) -> Any:

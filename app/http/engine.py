@@ -30,8 +30,10 @@ from app.http.errors import MAX_ERRORS, Code, Mask, Refusal, as_it_is, no_detail
 from app.http.lasting import lasting
 from app.http.plans.plan import Plans
 from app.http.plans.texts import Texts
+from app.http.within import within
+from app.registry.background import Background
 from app.resolvers.limits import Limits
-from app.schema.limits import check_limits
+from app.schema.limits import LIMIT_EXCEEDED, Inputs, check_limits, check_values, inputs
 
 Result: TypeAlias = dict[str, Any]
 """A GraphQL response: `data`, unless the request was refused, and `errors`, when there are any."""
@@ -42,13 +44,20 @@ KEPT_DOCUMENTS = 256
 KEPT_LENGTH = 16 * 1024
 """Characters of a document that is worth keeping; longer ones carry their values inside and never come again."""
 
+FINISH_SECONDS = 1.5
+_TOOK_TOO_LONG = "The query took longer than {:g} s and was ended; ask for less at once, or try again later."
+_GOES_ON = (
+    "The mutation takes longer than {:g} s and goes on: it may be done soon, or fail. Send it again with the same "
+    "idempotencyKey, which answers what became of it; without one, look before you send it again."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A checked document and the one operation of it to run. `name` is None when it is the only one.
 
-    `shaping` are the variables that may shape its answers to events; `plans` answer it without graphql-core. What a
-    `lasting` one answers follows from Git alone.
+    `shaping` are the variables that may shape its answers to events, `inputs` those that may hold many values; `plans`
+    answer it without graphql-core. What a `lasting` one answers follows from Git alone.
     """
 
     text: str
@@ -56,6 +65,7 @@ class Operation:
     kind: OperationType
     name: str | None
     shaping: frozenset[str]
+    inputs: Inputs
     lasting: bool
     plans: Plans | None = None
 
@@ -85,6 +95,7 @@ class Engine:
         self._limits = limits
         self._mask = Mask(public, details, told)
         self._answers = Answers()
+        self._landing = Background()
         self._kept = lru_cache(KEPT_DOCUMENTS)(self._prepare)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
@@ -94,7 +105,28 @@ class Engine:
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
     ) -> Result:
-        """Run a query or a mutation."""
+        """Run a query or a mutation. Raises Refusal for one that holds too much, or takes too long.
+
+        A mutation is not ended for that, nor when whoever asked leaves: what it began is done, or not, as a whole.
+        """
+        self._check_values(operation, variables)
+        running, seconds = self._run(operation, variables, context, request_id), self._limits.operation_seconds
+        if operation.kind is OperationType.MUTATION:
+            if done := await self._landing.wait(running, seconds):
+                return done
+            raise Refusal(Code.OPERATION_TIMEOUT, _GOES_ON.format(seconds))
+        try:
+            return await within(seconds, running)
+        except TimeoutError as error:
+            raise Refusal(Code.OPERATION_TIMEOUT, _TOOK_TOO_LONG.format(seconds)) from error
+
+    async def finish(self) -> None:
+        """Wait for mutations that go on though nobody does, for a server that stops, but not for long."""
+        await self._landing.finish(FINISH_SECONDS)
+
+    async def _run(
+        self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
+    ) -> Result:
         if operation.plans and (data := await operation.plans.answer(variables, context)) is not None:
             return {"data": data}
         result = execute(
@@ -104,6 +136,7 @@ class Engine:
             variable_values=dict(variables),
             operation_name=operation.name,
             executor_class=self._executor_class,
+            max_coercion_errors=MAX_ERRORS,
             is_awaitable=IS_AWAITABLE,
         )
         return self._result(await result if isawaitable(result) else result, request_id)
@@ -119,12 +152,14 @@ class Engine:
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield _encoded(await self.execute(operation, variables, context, request_id))
             return
+        self._check_values(operation, variables)
         executor = self._executor_class.build(
             self._schema,
             operation.document,
             context_value=context,
             raw_variable_values=dict(variables),
             operation_name=operation.name,
+            max_coercion_errors=MAX_ERRORS,
             is_awaitable=IS_AWAITABLE,
         )
         if isinstance(executor, list):
@@ -170,9 +205,13 @@ class Engine:
         root = self._schema.subscription_type
         shaped_by = shaping(document, root.name if root else "")
         plans = self._plans(document, operation) if self._plans and kind is OperationType.QUERY else None
-        return Operation(query, document, kind, name, shaped_by, lasting(self._schema, document), plans)
+        many = inputs(self._schema, operation)
+        return Operation(query, document, kind, name, shaped_by, many, lasting(self._schema, document), plans)
 
     def _check(self, query: str) -> DocumentNode:
+        if len(query) > self._limits.query_length:
+            message = f"The document has more than {self._limits.query_length} characters; send values as variables."
+            raise Refusal(LIMIT_EXCEEDED, message)
         try:
             document = parse(query, max_tokens=self._limits.query_tokens)
         except GraphQLError as error:
@@ -183,6 +222,10 @@ class Engine:
         if errors:
             raise self._refused(Code.GRAPHQL_VALIDATION_FAILED, errors)
         return document
+
+    def _check_values(self, operation: Operation, variables: Mapping[str, Any]) -> None:
+        if operation.inputs and (errors := check_values(operation.inputs, variables, self._limits)):
+            raise self._refused(Code.QUERY_LIMIT_EXCEEDED, errors)
 
     def _refused(self, code: Code, errors: list[GraphQLError]) -> Refusal:
         return Refusal(code, errors[0].message, errors=self._mask.request_errors(errors, code))

@@ -9,10 +9,12 @@ from typing import Any
 from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from app.registry.errors import RateLimitedError
+from app.resolvers.limits import LIMITS
 from app.schema.limits import LIMIT_EXCEEDED
 
 LOG = logging.getLogger("ml_registry")
-MAX_ERRORS = 10
+MAX_ERRORS = LIMITS.errors
 """Errors one answer lists at most; the rest would say nothing new."""
 
 
@@ -28,11 +30,15 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     NOT_FOUND = "NOT_FOUND"
+    HEAD_TOO_LARGE = "HEAD_TOO_LARGE"
     OPERATION_NOT_FOUND = "OPERATION_NOT_FOUND"
+    OPERATION_TIMEOUT = "OPERATION_TIMEOUT"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     QUERY_LIMIT_EXCEEDED = LIMIT_EXCEEDED
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     TOO_MANY_OPERATIONS = "TOO_MANY_OPERATIONS"
+    TOO_MANY_SOCKETS = "TOO_MANY_SOCKETS"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     UNAVAILABLE = "UNAVAILABLE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
@@ -47,11 +53,16 @@ STATUS: Mapping[str, int] = {
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
     Code.NOT_ACCEPTABLE: 406,
+    Code.REQUEST_TIMEOUT: 408,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.TOO_MANY_OPERATIONS: 429,
+    Code.TOO_MANY_SOCKETS: 429,
+    RateLimitedError.code: 429,
+    Code.HEAD_TOO_LARGE: 431,
     Code.INTERNAL: 500,
     Code.UNAVAILABLE: 503,
+    Code.OPERATION_TIMEOUT: 504,  # nobody is to take it for 503: what was asked for may be done
 }
 """The HTTP status of a refusal by its code; 422 for every code that is not listed."""
 
@@ -123,7 +134,8 @@ class Mask:
     def _field_error(self, error: GraphQLError, request_id: str, logged: list[Exception]) -> dict[str, Any]:
         cause = self.told(_cause(error))
         if isinstance(cause, self.public):
-            return {**_shown(error, _code_of(cause)), "message": str(cause)}
+            extensions = {"code": _code_of(cause), **self.details(cause)}
+            return {**error.formatted, "message": str(cause), "extensions": extensions}
         if isinstance(cause, GraphQLError) and _concerns_input(cause):
             return _shown(error, Code.BAD_USER_INPUT)
         if not any(cause is seen for seen in logged):  # one failed batch fails many fields

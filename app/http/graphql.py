@@ -73,6 +73,7 @@ class Edge:
     async def close_all(self) -> None:
         """End every socket and stream, for a server that is about to stop."""
         await self.connections.close_all()
+        await self._engine.finish()
 
     async def _grant_from_handshake(self, websocket: WebSocket, params: Mapping[str, Any]) -> Grant:
         del params

@@ -39,7 +39,12 @@ _FIELDS = {
     "DataObject": "artifacts id object",
     "FieldChange": "after before path",
     "Label": "key value",
-    "Limits": "commitChanges fileSize pageSize queryDepth queryTokens",
+    "Limits": (
+        "bodySeconds callerSockets commitChanges connections errors fileSize headSeconds headSize idleSeconds "
+        "inputValues mutationsAtOnce mutationsPerSecond operationSeconds pageSize presignsAtOnce "
+        "presignsPerSecond queryAliases queryCost queryDepth queryDirectives queryFields queryLength "
+        "queryRootFields queryTokens requestSize socketOperations sockets waitingWriters"
+    ),
     "Manifest": "problems servedCommit state",
     "ManifestProblem": "artifact code column line message",
     "Node": "id",

@@ -19,11 +19,12 @@ from app.http.engine import Engine
 from app.http.errors import Code, Refusal
 from app.http.peers import Outlet
 from app.http.persisted import PersistedDocuments
+from app.resolvers.limits import LIMITS
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
-MAX_OPERATIONS = 100
+MAX_OPERATIONS = LIMITS.socket_operations
 """Operations one socket may have running at a time."""
 MAX_REASON = 123
 """Bytes of the reason a close frame has room for."""

@@ -154,6 +154,18 @@ class ContentionError(RegistryError):
     code = "CONTENTION"
 
 
+class RateLimitedError(RegistryError):
+    """The caller asks for this too often. It will be taken in `retry_after` seconds. Nothing was recorded."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, what: str, per_second: float, retry_after: float) -> None:
+        super().__init__(
+            f"You may have {per_second:g} {what} a second and asked for more. Go on in {retry_after:.3g} s, more slowly."
+        )
+        self.retry_after = retry_after
+
+
 class RemoteRejectedError(RegistryError):
     """The project's Git host refused the push; `reason` is in its words. Nothing was recorded."""
 

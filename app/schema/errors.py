@@ -209,7 +209,9 @@ def handlers() -> list[strawberry.ExceptionHandler[Any]]:
 
 
 def details(error: Exception) -> Mapping[str, Any]:
-    """What `errors[].extensions` says of a refusal beside its code: where a listener that was cut off goes on."""
+    """What `errors[].extensions` says of a refusal beside its code: where a listener goes on, when to ask again."""
     if isinstance(error, errors.TooSlowError) and error.place:
         return {"cursor": events.cursor(error.place)}
+    if isinstance(error, errors.RateLimitedError):
+        return {"retryAfter": round(error.retry_after, 3)}
     return {}

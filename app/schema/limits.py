@@ -5,8 +5,8 @@ text of a document and never with what the text expands to. It runs before the s
 on exactly the documents that are refused here.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import (
     DocumentNode,
@@ -15,6 +15,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     GraphQLField,
+    GraphQLInputType,
     GraphQLNamedType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -23,7 +24,12 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
     get_named_type,
+    get_nullable_type,
     is_composite_type,
+    is_input_object_type,
+    is_leaf_type,
+    is_list_type,
+    type_from_ast,
 )
 
 from app.resolvers.limits import Limits
@@ -98,6 +104,42 @@ def _exceeded(
         yield f"has more than {limits.directives} directives, fragments expanded"
     if measure.cost > limits.cost:
         yield f"may answer with more than {limits.cost} fields, as its page sizes multiply"
+
+
+Inputs: TypeAlias = Mapping[str, GraphQLInputType]
+
+
+def inputs(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Inputs:
+    """The variables of a valid operation that may hold more than one value each, and their types."""
+    nodes = operation.variable_definitions or ()
+    found = {node.variable.name.value: cast("GraphQLInputType", type_from_ast(schema, node.type)) for node in nodes}
+    return {name: kind for name, kind in found.items() if not is_leaf_type(get_nullable_type(kind))}
+
+
+def check_values(inputs: Inputs, variables: Mapping[str, Any], limits: Limits) -> list[GraphQLError]:
+    """The same for the values of variables: to make input objects of them takes some 20 µs each."""
+    if _hold_more(inputs, variables, limits.input_values):
+        message = f"The variables hold more than {limits.input_values} values; send less at once."
+        return [GraphQLError(message, extensions={"code": LIMIT_EXCEEDED})]
+    return []
+
+
+def _hold_more(inputs: Inputs, variables: Mapping[str, Any], most: int) -> bool:
+    """Whether there are more than `most`. A scalar is one value, and so is what does not fit its type."""
+    waiting: list[tuple[Any, Any]] = [(variables.get(name), kind) for name, kind in inputs.items()]
+    count = len(waiting)
+    while waiting and count <= most:
+        value, given = waiting.pop()
+        kind = get_nullable_type(given)
+        inner: list[tuple[Any, Any]] = []
+        if is_list_type(kind):
+            items = value if isinstance(value, list) else [value]
+            inner = [(item, kind.of_type) for item in items[: most + 1]]
+        elif is_input_object_type(kind) and isinstance(value, dict):
+            inner = [(value[name], field.type) for name, field in kind.fields.items() if name in value]
+        count += len(inner)
+        waiting += inner
+    return count > most
 
 
 class _NestedTooDeeplyError(Exception):

@@ -1,9 +1,10 @@
 """Coroutines side by side, at no cost as long as none of them waits."""
 
 from asyncio import TaskGroup
-from collections.abc import Coroutine, Generator, Iterable
-from types import coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
+
+from app.http.within import going_on
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         return answers
     async with TaskGroup() as group:
         others = [group.create_task(one) for one in coming]
-        await _going_on(turns, waited)
+        await going_on(turns, waited)
     return answers + [one.result() for one in others]
 
 
@@ -31,18 +32,3 @@ async def _in_turn(coming: Iterable[Coroutine[Any, Any, T]], answers: list[T]) -
     """Collect what those answer that are still coming."""
     for one in coming:
         answers.append(await one)  # noqa: PERF401  as far as they have come
-
-
-@coroutine
-def _going_on(one: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that has begun to wait."""
-    step: Any
-    try:
-        while True:
-            try:
-                given, step = (yield waited), one.send
-            except BaseException as error:  # noqa: BLE001  handed on: it is the coroutine's to handle
-                given, step = error, one.throw
-            waited = step(given)
-    except StopIteration:
-        return

@@ -31,7 +31,7 @@ class Variables:
     def __call__(self, given: Mapping[str, Any]) -> VariableValues:
         """The coerced values. Raises Unplanned for values that cannot be."""
         if not self._simple:
-            values = get_variable_values(self._schema, self._nodes, dict(given))
+            values = get_variable_values(self._schema, self._nodes, dict(given), max_errors=1)
             if isinstance(values, list):
                 raise Unplanned
             return values
