@@ -14,7 +14,7 @@ class Limits:
     query_length: int = 100_000
     query_tokens: int = 2000
     query_depth: int = 15
-    fields: int = 500
+    fields: int = 400
     root_fields: int = 20
     aliases: int = 50
     directives: int = 50

@@ -169,7 +169,7 @@ def test_a_fragment_bomb_is_refused_in_milliseconds(query: str) -> None:
 
 
 def test_the_largest_document_that_passes_is_validated_in_well_under_a_second() -> None:
-    query = "{ query { " + "query { id }" * 240 + " } }"
+    query = "{ query { " + "query { id }" * 190 + " } }"
     document = parse(query)
     assert check_limits(SCHEMA, document, Limits()) == []
     start = time.perf_counter()
