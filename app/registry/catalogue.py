@@ -143,9 +143,9 @@ class Catalogue:
         self._git.place(remotes_of([*self._projects.values(), project]))
         try:
             repository = self._git.repository(project.name)
+            repository.fetch()
         except RemoteUrlError as error:
             raise InvalidInputError.of("remoteUrl", str(error)) from error
-        repository.fetch()
         if not repository.refs().heads:
             with suppress(RefMovedError):  # then it has one now
                 repository.write_commits(default_branch, None, [first])

@@ -1,7 +1,6 @@
 """Pages of lists, by cursors that name an element and not a number: they survive whatever is written meanwhile."""
 
 import base64
-import binascii
 import hashlib
 import json
 from bisect import bisect_right
@@ -122,11 +121,12 @@ def decode(scope: Key, cursor: str) -> Key:
     try:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         check, text = data[:CHECK], data[CHECK:]
-        if check == Cursors(scope).check(text):
-            return tuple(json.loads(text))
-    except (ValueError, binascii.Error):
-        pass
-    raise _foreign()
+        key = json.loads(text) if check == Cursors(scope).check(text) else None
+    except (ValueError, RecursionError):
+        raise _foreign() from None
+    if not isinstance(key, list) or not all(isinstance(part, str | int) for part in key):
+        raise _foreign()  # somebody made it up, and knew how
+    return tuple(key)
 
 
 def _foreign() -> InvalidInputError:

@@ -99,7 +99,7 @@ def remote(request: pytest.FixtureRequest, path: Path) -> Iterator[tuple[Mirrors
     if request.param == "https":
         git("config", "http.receivepack", "true", at=path)
         with serving(path.parent) as server:
-            yield Mirrors(mirrors, Credentials(None)), server.url("ranker")
+            yield Mirrors(mirrors, Credentials(server.listed)), server.url("ranker")
         return
     if SSHD is None:
         pytest.skip("there is no sshd here")

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from app.stores.errors import (
     RemoteRefusedError,
+    RemoteUrlError,
     RepositoryNotFoundError,
     StoreError,
 )
 from app.stores.git.address import Address
 from app.stores.git.credentials import Credentials
 from app.stores.git.mirrored import MirroredRepository, Mirrors
+from app.stores.git.transport import UnreachableError
 from tests.support.git import push_file
 from tests.support.githttp import serving
 from tests.support.sshd import SSHD, sshd
@@ -104,13 +107,55 @@ def test_a_redirect_to_where_we_do_not_go_is_not_followed(world: World, target: 
         world.replica("one").fetch()
 
 
-def test_plain_http_is_for_this_machine_and_for_hosts_that_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Use https://"):
-        Mirrors(tmp_path, Credentials(None)).at("http://git.example.org/x.git")
-    file = credentials(tmp_path / "c", "http://git.example.org")
-    Mirrors(tmp_path, Credentials(file)).at("http://git.example.org/x.git")
-    for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
+@pytest.mark.parametrize("host", ["git.example.org", "localhost", "127.0.0.1:8080", "[::1]:8080"])
+def test_plain_http_is_for_hosts_that_are_listed(tmp_path: Path, host: str) -> None:
+    with pytest.raises(RemoteUrlError, match="Use https://"):
         Mirrors(tmp_path, Credentials(None)).at(f"http://{host}/x.git")
+    file = credentials(tmp_path / "c", f"http://{host}")
+    Mirrors(tmp_path, Credentials(file)).at(f"http://{host}/x.git")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0", "[::1]", "[::]"),
+        *("[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1"),
+        *("169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "224.0.0.1", "255.255.255.255"),
+    ],
+)
+def test_no_connection_is_made_to_an_address_inside_the_network(tmp_path: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        repo = Mirrors(tmp_path, Credentials(None)).at(f"https://{host}:{listening.getsockname()[1]}/x.git")
+        with pytest.raises(RemoteUrlError, match="lies inside the network"):
+            repo.fetch()
+        listening.setblocking(False)  # noqa: FBT003 - the library's
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def test_a_name_is_connected_to_where_it_was_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def resolve(host: object, *_: object, **__: object) -> object:
+        asked.append(host)
+        address = "192.0.0.9" if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+
+    def connect(_: socket.socket, place: object) -> None:
+        asked.append(place)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(UnreachableError):
+        Mirrors(tmp_path, Credentials(None)).at("https://git.example.org/x.git").fetch()
+    assert asked[:2] == ["git.example.org", "192.0.0.9"]
+
+
+def test_a_redirect_leads_to_no_address_inside_the_network(world: World) -> None:
+    world.server.moods.sent_to = "https://127.0.0.1:1"
+    with pytest.raises(RemoteUrlError, match="lies inside the network"):
+        world.replica("one").fetch()
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_head_that_names_no_branch_leaves_the_last_known_or_a_usual_one(world:
 def test_an_empty_repository_is_followed_until_it_has_a_first_commit(world: World, protocols: str) -> None:
     world.server.moods.protocols = protocols
     bare(world.root / "origin", "empty")
-    repo = Mirrors(world.root / "one", Credentials(None)).at(world.server.url("empty"))
+    repo = Mirrors(world.root / "one", Credentials(world.server.listed)).at(world.server.url("empty"))
     assert (repo.refs().default, repo.refs().heads) == ("main", {})
     (oid,) = repo.write_commits("main", None, [new("first")])
     assert git("rev-parse", "main", at=world.root / "origin/empty.git") == oid
@@ -155,7 +155,7 @@ def test_a_forced_push_is_followed_and_so_is_a_branch_deleted_and_made_again(wor
 
 
 def test_two_projects_on_one_url_share_a_mirror(world: World) -> None:
-    mirrors = Mirrors(world.root / "mirrors", Credentials(None))
+    mirrors = Mirrors(world.root / "mirrors", Credentials(world.server.listed))
     host = HostedGit(world.root / "git", mirrors)
     host.place(dict.fromkeys(("a", "b"), world.server.url("ranker")))
     assert host.repository("a") is host.repository("b") is mirrors.at(world.server.url("ranker"))
@@ -295,7 +295,7 @@ def test_a_mirror_that_is_behind_looks_before_it_says_that_a_branch_moved(world:
 def test_writers_in_two_processes_lose_nothing_and_write_nothing_twice(world: World) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, world.root / name, world.server.url("ranker"), name],
+            [sys.executable, "-c", WRITER, world.root / name, world.server.url("ranker"), world.server.listed, name],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -317,8 +317,8 @@ from app.stores.errors import RefMovedError
 from app.stores.git.credentials import Credentials
 from app.stores.git.mirrored import Mirrors
 from app.stores.ports import NewCommit, Signature
-root, url, name = sys.argv[1:]
-repo = Mirrors(Path(root), Credentials(None)).at(url)
+root, url, hosts, name = sys.argv[1:]
+repo = Mirrors(Path(root), Credentials(Path(hosts))).at(url)
 for number in range(20):
     while True:
         who = Signature(name, "x@y", datetime.now(UTC))
@@ -335,7 +335,15 @@ for number in range(20):
 def test_processes_that_share_a_mirror_lose_nothing(world: World) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, world.root / "shared", world.server.url("ranker"), name],
+            [
+                sys.executable,
+                "-c",
+                WRITER,
+                world.root / "shared",
+                world.server.url("ranker"),
+                world.server.listed,
+                name,
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -571,12 +579,12 @@ def test_a_mirror_is_read_and_pushed_through_while_it_is_tidied(world: World, mo
 
 def test_the_mirror_of_a_project_that_is_gone_is_removed_when_nobody_has_used_it_for_a_day(world: World) -> None:
     root, url = world.root / "mirrors", world.server.url("ranker")
-    Mirrors(root, Credentials(None)).at(url).fetch()
+    Mirrors(root, Credentials(world.server.listed)).at(url).fetch()
     (copy,) = root.glob("*.git")
     (root / "mine.git").mkdir()
 
     def start(*urls: str) -> bool:
-        host = HostedGit(world.root / "git", Mirrors(root, Credentials(None)))
+        host = HostedGit(world.root / "git", Mirrors(root, Credentials(world.server.listed)))
         host.place({f"p{number}": url for number, url in enumerate(urls)})
         return copy.exists()
 
@@ -585,5 +593,5 @@ def test_the_mirror_of_a_project_that_is_gone_is_removed_when_nobody_has_used_it
     assert start(url, "nonsense:")
     assert not start()
     assert (root / "mine.git").is_dir()
-    Mirrors(root, Credentials(None)).at(url).fetch()
+    Mirrors(root, Credentials(world.server.listed)).at(url).fetch()
     assert start()

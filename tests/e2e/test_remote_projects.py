@@ -131,6 +131,8 @@ def test_while_the_host_is_away_reads_go_on_and_say_how_old_they_are_and_writes_
 
 
 def test_a_host_that_is_away_is_told_to_whoever_names_it(there: Elsewhere) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    there.credentials.write_text(f"{away}\n")
     with there.server() as server:
         made = server.ask(
             """mutation($u: URL!) { createProject(input: {name: "p", remoteUrl: $u}) {

@@ -28,7 +28,7 @@ from app.stores.git.mirrored import MirroredRepository, Mirrors
 from app.stores.git.transport import Patience
 from app.stores.ports import NewCommit, Signature
 from tests.support.git import clone, git, push_file
-from tests.support.githttp import GitHttp, bare, decline, serving
+from tests.support.githttp import GitHttp, bare, decline, listing, serving
 
 WHO = Signature("Ada", "ada@example.org", datetime(2026, 5, 4, tzinfo=UTC))
 HASTY = Patience(connect=0.5, silence=0.5)
@@ -40,7 +40,7 @@ def new(text: str) -> NewCommit:
 
 
 def at(root: Path, url: str) -> MirroredRepository:
-    return Mirrors(root, Credentials(None), patience=HASTY).at(url)
+    return Mirrors(root, Credentials(listing(url, root.parent)), patience=HASTY).at(url)
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_a_read_of_what_is_not_here_waits_ever_longer_for_a_server_that_is_away(
 def test_no_reader_waits_long_for_a_server_that_says_nothing_and_one_thread_looks_for_all(
     server: GitHttp, tmp_path: Path
 ) -> None:
-    repo = Mirrors(tmp_path / "patient", Credentials(None)).at(server.url("ranker"))
+    repo = Mirrors(tmp_path / "patient", Credentials(server.listed)).at(server.url("ranker"))
     repo.fetch()
     server.moods.every = "silent"
     begun, looking = time.monotonic(), []
@@ -287,7 +287,7 @@ def test_whoever_reads_what_is_still_being_fetched_for_the_first_time_is_told_so
     server: GitHttp, tmp_path: Path
 ) -> None:
     server.moods.every = "silent"
-    repo = Mirrors(tmp_path / "patient", Credentials(None)).at(server.url("ranker"))
+    repo = Mirrors(tmp_path / "patient", Credentials(server.listed)).at(server.url("ranker"))
     begun = time.monotonic()
     for attempt in (repo.refs, repo.fingerprint, lambda: repo.head("main")):
         with pytest.raises(RemoteUnavailableError, match="first time; ask again in a moment"):
@@ -401,7 +401,7 @@ from pathlib import Path
 from app.stores.git import remote, transport
 from app.stores.git.credentials import Credentials
 from app.stores.git.mirrored import Mirrors
-repo = Mirrors(Path(sys.argv[1]), Credentials(None)).at(sys.argv[2])
+repo = Mirrors(Path(sys.argv[1]), Credentials(Path(sys.argv[3]))).at(sys.argv[2])
 print("begins", flush=True)
 while True:
     repo.fetch()
@@ -414,7 +414,7 @@ def test_whoever_is_killed_while_fetching_leaves_nothing_that_matters(
 ) -> None:
     person = clone(origin, tmp_path / "pusher")
     for turn in range(8):
-        command = [sys.executable, "-c", FOLLOWER, tmp_path / "shared", server.url("ranker")]
+        command = [sys.executable, "-c", FOLLOWER, tmp_path / "shared", server.url("ranker"), server.listed]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout
             process.stdout.readline()

@@ -1,5 +1,6 @@
 """Pages: cursors name elements, so they hold whatever is written meanwhile, and fit their own list only."""
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,12 @@ def test_a_cursor_changed_anywhere_is_refused() -> None:
 def test_a_cursor_somebody_made_up_is_refused_however_well(key: tuple[object, ...]) -> None:
     with pytest.raises(InvalidInputError):
         letters("abc", 2, encode(SCOPE, key))
+
+
+@pytest.mark.parametrize("text", [b"1", b"null", b'{"a": 1}', b"[", b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000])
+def test_what_is_no_key_is_refused_whatever_is_put_before_it(text: bytes) -> None:
+    with pytest.raises(InvalidInputError):
+        decode(SCOPE, base64.urlsafe_b64encode(Cursors(SCOPE).check(text) + text).decode())
 
 
 def test_a_cursor_of_another_list_is_refused() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.git import PERSON, git
 
@@ -67,6 +68,11 @@ class GitHttp:
 
     def url(self, name: str) -> str:
         return f"{self.base}/{name}.git"
+
+    @property
+    def listed(self) -> Path:
+        """A credentials file that names this host, which wants no password."""
+        return listing(self.base, self.root.parent)
 
     def stop(self) -> None:
         if self._stopped:
@@ -263,6 +269,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.wfile.flush()
         self.connection.shutdown(2)
+
+
+def listing(url: str, folder: Path) -> Path:
+    """A credentials file that names the host of a URL, which wants no password."""
+    parts = urlsplit(url)
+    file = folder / f"{parts.scheme}-{parts.port}"
+    file.write_text(f"{parts.scheme}://{parts.netloc}\n")
+    return file
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class World:
     root: Path
 
     def replica(self, name: str, credentials: Path | None = None) -> MirroredRepository:
-        return Mirrors(self.root / name, Credentials(credentials)).at(self.server.url("ranker"))
+        return Mirrors(self.root / name, Credentials(credentials or self.server.listed)).at(self.server.url("ranker"))
 
     def mirror(self, name: str) -> Path:
         (path,) = (self.root / name).glob("*.git")

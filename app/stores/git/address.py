@@ -1,7 +1,6 @@
 """Where a repository lies that is not here: a URL taken apart, so that nothing in it can be taken for an option."""
 
 import hashlib
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -56,14 +55,6 @@ class Address:
     def origin(self) -> tuple[str, str, int]:
         """What credentials belong to: scheme, host and port."""
         return self.scheme, self.host, self.port
-
-    @property
-    def loopback(self) -> bool:
-        """Whether the host is this machine."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
     @property
     def digest(self) -> str:

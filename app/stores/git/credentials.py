@@ -17,7 +17,8 @@ log = logging.getLogger("ml_registry.git")
 class Credentials:
     """What the file at `path` has for each host, a line `https://user:token@git.example.org`; nothing without a file.
 
-    Of two lines for one host the first counts. A line `http://…` also says that plain HTTP to that host is wanted.
+    Of two lines for one host the first counts. A line also says that the host may be inside the network, and `http://…`
+    that plain HTTP to it is wanted; `https://git.example.org` says so of a host that wants no password.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -28,9 +29,13 @@ class Credentials:
         """The header's value for a host, None when the file has nothing for it. Raises RemoteUnavailableError."""
         return self._known().get(address.origin) or None
 
+    def lists(self, address: Address) -> bool:
+        """Whether the file names the host. Raises RemoteUnavailableError."""
+        return address.origin in self._known()
+
     def permit(self, address: Address) -> None:
         """Raises RemoteUrlError for a host to which a password would travel in the clear, unless it is listed so."""
-        if address.scheme == "http" and not address.loopback and address.origin not in self._known():
+        if address.scheme == "http" and not self.lists(address):
             raise RemoteUrlError(
                 f"Plain http to {address.host} would show its password to everybody on the way. Use https://, or have "
                 "the operator list that host as http://."

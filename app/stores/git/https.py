@@ -1,12 +1,15 @@
 """The road to a repository over HTTPS: connections stay open, nothing is waited for without an end."""
 
 import contextlib
+import ipaddress
+import socket
 import ssl
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
 import urllib3
 from dulwich.client import default_user_agent_string
+from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -15,7 +18,13 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from app.stores.errors import RemoteRefusedError, RemoteUnavailableError, RepositoryNotFoundError, StoreError
+from app.stores.errors import (
+    RemoteRefusedError,
+    RemoteUnavailableError,
+    RemoteUrlError,
+    RepositoryNotFoundError,
+    StoreError,
+)
 from app.stores.git.address import Address
 from app.stores.git.credentials import Credentials
 from app.stores.git.transport import Patience, Reader, Service, UnreachableError
@@ -29,14 +38,12 @@ USER_AGENT = default_user_agent_string()
 
 
 class HttpsTransport:
-    """The repository at `address`, asked over connections of `pool`."""
+    """The repository at `address`, asked over connections of `pools`."""
 
-    def __init__(
-        self, address: Address, credentials: Credentials, pool: urllib3.PoolManager, patience: Patience
-    ) -> None:
+    def __init__(self, address: Address, credentials: Credentials, pools: "Pools", patience: Patience) -> None:
         self._address = address
         self._credentials = credentials
-        self._pool = pool
+        self._pools = pools
         self._timeout = urllib3.Timeout(connect=patience.connect, read=patience.silence)
         self._base = address  # where it was found: a server may send us elsewhere once
 
@@ -83,7 +90,8 @@ class HttpsTransport:
         who = self._credentials.authorization(base) if base.origin == self._address.origin else None
         if who is not None:
             sent["Authorization"] = who
-        return self._pool.request(
+        pool = self._pools.anywhere if self._credentials.lists(base) else self._pools.outside
+        return pool.request(
             method,
             f"{base}{tail}",
             body=body,
@@ -146,9 +154,56 @@ class _HttpTalk:
         return Reader(lambda: answer.read1(PORTION), most)  # what is there, so that slowness shows
 
 
-def pool() -> urllib3.PoolManager:
-    """Connections to every server. Certificates are checked against the system's store."""
-    return urllib3.PoolManager(num_pools=64, maxsize=CONNECTIONS, cert_reqs="CERT_REQUIRED")
+class Pools:
+    """Connections to every server. Certificates are checked against the system's store.
+
+    Those of `anywhere` lead where the operator said; those of `outside` to no address inside the network.
+    """
+
+    def __init__(self) -> None:
+        self.anywhere = urllib3.PoolManager(num_pools=64, maxsize=CONNECTIONS, cert_reqs="CERT_REQUIRED")
+        self.outside = urllib3.PoolManager(num_pools=64, maxsize=CONNECTIONS, cert_reqs="CERT_REQUIRED")
+        self.outside.pool_classes_by_scheme = {"https": _OutsidePool}
+
+
+class _OutsideConnection(HTTPSConnection):
+    """A connection to an address that was looked at: a name may stand for another the next time it is asked for."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        try:
+            for address in outside(name, self.port):
+                self._dns_host = address
+                with contextlib.suppress(NewConnectionError):
+                    return super()._new_conn()
+        finally:
+            self._dns_host = name
+        raise NewConnectionError(self, "none of its addresses answers")
+
+
+class _OutsidePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _OutsideConnection
+
+
+def outside(host: str, port: int) -> list[str]:
+    """The addresses of a host. Raises RemoteUrlError when one of them lies inside the network, UnreachableError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UnreachableError(f"{host} has no address.") from error
+    addresses = [str(place[0]) for *_, place in found]
+    if not all(map(_is_outside, addresses)):
+        raise RemoteUrlError(
+            f"{host} lies inside the network, where a URL that anybody may give must not lead. Have the operator list "
+            "that host in the credentials file."
+        )
+    return addresses
+
+
+def _is_outside(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_global and not address.is_multicast
 
 
 def _leave(answer: urllib3.BaseHTTPResponse) -> None:

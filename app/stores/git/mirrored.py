@@ -32,7 +32,7 @@ from app.stores.git.address import Address
 from app.stores.git.credentials import Credentials
 from app.stores.git.disk import packed_bytes
 from app.stores.git.hosted import PACK_FROM, DiskRepository
-from app.stores.git.https import HttpsTransport, pool
+from app.stores.git.https import HttpsTransport, Pools
 from app.stores.git.locks import flocked
 from app.stores.git.looks import Looks
 from app.stores.git.mirror import Mirror
@@ -238,7 +238,7 @@ class Mirrors:
         self._ssh_key = ssh_key
         self._known_hosts = known_hosts
         self._patience = patience or Patience()
-        self._pool = pool()
+        self._pools = Pools()
         self._known: dict[str, MirroredRepository] = {}
         self._lock = threading.Lock()
 
@@ -264,7 +264,7 @@ class Mirrors:
         transport = (
             SshTransport(address, self._patience, self._ssh_key, self._known_hosts)
             if address.scheme == "ssh"
-            else HttpsTransport(address, self._credentials, self._pool, self._patience)
+            else HttpsTransport(address, self._credentials, self._pools, self._patience)
         )
         return MirroredRepository(self._root / f"{address.digest}.git", Remote(transport, str(address)))
 
