@@ -137,7 +137,7 @@ def test_a_host_that_is_away_is_told_to_whoever_names_it(there: Elsewhere) -> No
         made = server.ask(
             """mutation($u: URL!) { createProject(input: {name: "p", remoteUrl: $u}) {
                  __typename ... on Error { code message } } }""",
-            u=f"http://127.0.0.1:{free_port()}/models.git",
+            u=f"{away}/models.git",
         )["createProject"]
         assert made["__typename"] == "RemoteUnavailableError"
         assert server.ask('{ project(name: "p") { name } }')["project"] is None
