@@ -32,6 +32,7 @@ from app.http.headers import asks_anew
 from app.http.hooks import hook_routes
 from app.http.kept import KeptAnswers
 from app.http.objects import object_routes
+from app.http.record import Record
 from app.http.straight import Straight
 from app.http.websocket import Grant
 from app.observability import RequestLog
@@ -81,7 +82,8 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     engine = Engine(
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts
     )
-    edge = Edge(engine, make_context, authorise, kept=KeptAnswers() if settings.shortcuts else None)
+    kept, record = KeptAnswers() if settings.shortcuts else None, Record()
+    edge = Edge(engine, make_context, authorise, kept, record)
     app = _App(
         routes=[
             Route(GRAPHQL + "/", _without_slash, methods=["GET", "POST"]),
@@ -91,7 +93,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             *explorer.routes(EXPLORER),
         ],
         middleware=[
-            Middleware(RequestLog),
+            Middleware(RequestLog, record=record),
             Middleware(SameSite, hosts=_names(settings)),
             Middleware(Straight, path=GRAPHQL, to=edge),
         ],

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.http.answer import refused
 from app.http.errors import Code, Refusal
 from app.http.headers import Headers, named
+from app.registry.trail import fails
 
 HOST, ORIGIN = b"host", b"origin"
 SAID = frozenset({HOST, ORIGIN})
@@ -68,6 +69,7 @@ def _name(host: str) -> str:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, message: str) -> None:
+    fails(Code.FORBIDDEN)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
         return

@@ -19,8 +19,8 @@ from starlette.applications import Starlette
 
 from app.http.body import MAX_BODY
 from app.http.peers import HttpProtocol, SocketProtocol
+from app.logs import configure_logging
 from app.main import create_app
-from app.observability import configure_logging
 from app.registry import names
 from app.security import is_loopback
 from app.settings import Settings, SettingsError, refuse_unknown

@@ -11,6 +11,7 @@ from app.http.body import encode_json
 from app.http.errors import Refusal
 from app.http.headers import Values
 from app.http.negotiation import PLAIN_JSON, RESPONSE_JSON
+from app.registry.trail import About, fails
 
 Header: TypeAlias = tuple[bytes, bytes]
 CONTENT_TYPE = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (RESPONSE_JSON, PLAIN_JSON)}
@@ -23,7 +24,8 @@ KEPT_AND_ASKED_ABOUT: tuple[Header, ...] = ((b"cache-control", b"private, no-cac
 class Answer:
     """An ASGI application that sends this, whatever was asked.
 
-    One that `lasts` is right for as long as what it rests on stands. It has a tag if the client may keep it.
+    One that `lasts` is right for as long as what it rests on stands. It has a tag if the client may keep it. `about` is
+    what was asked.
     """
 
     status: int
@@ -31,6 +33,7 @@ class Answer:
     body: bytes = b""
     tag: str = ""
     lasts: bool = False
+    about: About | None = None
 
     def unless(self, if_none_match: Values) -> "Answer":
         """304 and no body for a client that has this very answer."""
@@ -53,16 +56,17 @@ def of_the_moment(status: int, body: bytes, media_type: str, headers: Mapping[st
 
 def refused(refusal: Refusal) -> Answer:
     """The answer to a refused request, in the media type that says a GraphQL server refused it."""
+    fails(refusal.code)
     return of_the_moment(refusal.status, encode_json({"errors": refusal.errors}), RESPONSE_JSON, refusal.headers)
 
 
-def lasting(body: bytes, media_type: str, *, tagged: bool, lasts: bool) -> Answer:
+def lasting(body: bytes, media_type: str, *, tagged: bool, lasts: bool, about: About | None = None) -> Answer:
     """An answer without errors that may be kept; by a client too if it is `tagged`, which then has to ask about it."""
     content = _content(body, media_type)
     if not tagged:
-        return Answer(200, (*content, *NEVER_KEPT), body, lasts=lasts)
+        return Answer(200, (*content, *NEVER_KEPT), body, lasts=lasts, about=about)
     tag = etag.tag_of(media_type, body)
-    return Answer(200, (*content, *_kept_by_client(tag)), body, tag, lasts)
+    return Answer(200, (*content, *_kept_by_client(tag)), body, tag, lasts, about)
 
 
 def _kept_by_client(tag: str) -> tuple[Header, ...]:

@@ -1,5 +1,6 @@
 """Runs GraphQL documents against the schema: parsed and checked once, executed often, errors fit to be shown."""
 
+import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from app.http.plans.plan import Plans
 from app.http.plans.texts import Texts
 from app.http.within import within
 from app.registry.background import Background
+from app.registry.trail import About, fails
 from app.resolvers.limits import Limits
 from app.schema.limits import LIMIT_EXCEEDED, Inputs, check_limits, check_values, inputs
 
@@ -67,6 +69,7 @@ class Operation:
     shaping: frozenset[str]
     inputs: Inputs
     lasting: bool
+    about: About
     plans: Plans | None = None
 
 
@@ -177,7 +180,9 @@ class Engine:
 
     def refusal(self, error: Exception, request_id: str) -> Refusal:
         """What to answer when a request ended in an exception. What nobody expected is logged here and masked."""
-        return self._mask.refusal(error, request_id)
+        refusal = self._mask.refusal(error, request_id)
+        fails(refusal.code)
+        return refusal
 
     def _answer(self, executor: Executor[Any], event: object, request_id: str) -> bytes | Awaitable[bytes]:
         result = execute_subscription_event(executor.build_per_event_executor(event))
@@ -205,8 +210,8 @@ class Engine:
         root = self._schema.subscription_type
         shaped_by = shaping(document, root.name if root else "")
         plans = self._plans(document, operation) if self._plans and kind is OperationType.QUERY else None
-        many = inputs(self._schema, operation)
-        return Operation(query, document, kind, name, shaped_by, many, lasting(self._schema, document), plans)
+        many, lasts = inputs(self._schema, operation), lasting(self._schema, document)
+        return Operation(query, document, kind, name, shaped_by, many, lasts, _about(operation, query), plans)
 
     def _check(self, query: str) -> DocumentNode:
         if len(query) > self._limits.query_length:
@@ -234,8 +239,16 @@ class Engine:
         if not result.errors:
             return {"data": result.data}
         if result.data is None and all(error.path is None for error in result.errors):
-            return {"errors": self._mask.request_errors(result.errors, Code.BAD_USER_INPUT)}
-        return {"data": result.data, "errors": self._mask.execution_errors(result.errors, request_id)}
+            answer: Result = {"errors": self._mask.request_errors(result.errors, Code.BAD_USER_INPUT)}
+        else:
+            answer = {"data": result.data, "errors": self._mask.execution_errors(result.errors, request_id)}
+        fails(answer["errors"][0]["extensions"]["code"])
+        return answer
+
+
+def _about(operation: OperationDefinitionNode, query: str) -> About:
+    name = operation.name.value if operation.name else ""
+    return About(operation.operation.value, name, hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _encoded(result: Result) -> bytes:

@@ -26,6 +26,7 @@ from app.registry.access.identity import Identity, Role
 from app.registry.model import Project
 from app.registry.pushes import Pushes, branch_of
 from app.registry.registry import Registry
+from app.registry.trail import fails
 from app.stores.errors import RepositoryNotFoundError, ServiceBusyError
 from app.stores.serving import GitService
 
@@ -180,6 +181,7 @@ class _Stream:
 
 
 def _refused(refusal: Refusal) -> Response:
+    fails(refusal.code)
     return Response(
         f"{refusal.code}: {refusal}\n", refusal.status, {**HEADERS, **refusal.headers}, media_type="text/plain"
     )

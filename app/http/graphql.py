@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
-from uuid import uuid4
 
 from graphql import OperationType
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -19,12 +18,14 @@ from app.http.body import GraphQLRequest, decode_json, encode_json, parse_reques
 from app.http.connections import Connections
 from app.http.engine import Engine, Operation, Result
 from app.http.errors import Code, Refusal
-from app.http.headers import remembering, values_of
+from app.http.headers import id_of, remembering, values_of
 from app.http.kept import Asked, KeptAnswers
 from app.http.negotiation import EVENT_STREAM, RESPONSE_JSON, Accepted, check_content_type, negotiate
 from app.http.persisted import PersistedDocuments
+from app.http.record import Record
 from app.http.sse import EventStream
 from app.http.websocket import Authorise, Grant, Session
+from app.registry.trail import about, fails
 
 MakeContext: TypeAlias = Callable[[HTTPConnection], Awaitable[Any]]
 """Makes the context of one operation. Raises Refusal for a caller who may not run any."""
@@ -37,7 +38,7 @@ class Edge:
     """Where requests come in: an ASGI application for requests and sockets, served at one path by `Straight`.
 
     Without `authorise` every socket is accepted and its operations get the context of its handshake. With `kept`, every
-    context is an Asker, and an answer that still stands is not computed again.
+    context is an Asker, and an answer that still stands is not computed again. `record` is told of what sockets ask.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Edge:
         make_context: MakeContext,
         authorise: Authorise | None = None,
         kept: KeptAnswers | None = None,
+        record: Record | None = None,
     ) -> None:
         self._engine = engine
         self._kept = kept
+        self._record = record or Record()
         self._documents = PersistedDocuments(engine.prepare)
         self._make_context = make_context
         self._authorise = authorise or self._grant_from_handshake
@@ -58,12 +61,11 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or talk on one socket until it closes."""
-        request_id = _request_id(scope)
         if scope["type"] == "websocket":
-            session = Session(scope, receive, send, self._engine, self._documents, self._authorise, request_id)
+            session = Session(scope, receive, send, self._engine, self._documents, self._authorise, self._record)
             await session.run(self.connections)
         else:
-            answer = await self._respond(scope, receive, request_id)
+            answer = await self._respond(scope, receive, id_of(scope))
             await answer(scope, receive, send)
 
     async def judge_all(self) -> None:
@@ -97,6 +99,7 @@ class Edge:
         if kept:
             asked = Asked.of(scope, content, context.who, safe=safe)
             if not context.strong and (found := kept.find(asked)):
+                about(found.about)
                 return found.unless(values_of(scope, b"if-none-match"))
         reply = await self._compute(scope, content, context, request_id, safe=safe)
         if not isinstance(reply, Answer):
@@ -121,6 +124,7 @@ class Edge:
             operation = self._documents.prepare(asked)
         except Refusal as refusal:
             if accepted.prefers_stream:  # an event source cannot read the body of any other status
+                fails(refusal.code)
                 return stream(_once(encode_json({"errors": refusal.errors})))
             raise
         _check_kind(operation, accepted, safe=safe)
@@ -129,7 +133,7 @@ class Edge:
         result = await self._engine.execute(operation, asked.variables, context, request_id)
         media_type = accepted.json or RESPONSE_JSON
         if operation.lasting and "errors" not in result:
-            return lasting(encode_json(result), media_type, tagged=safe, lasts=not asked.teaches)
+            return lasting(encode_json(result), media_type, tagged=safe, lasts=not asked.teaches, about=operation.about)
         return _answered(result, media_type)
 
     def _from_body(self, scope: Scope, body: bytes) -> GraphQLRequest:
@@ -137,10 +141,6 @@ class Edge:
         if any(value.lower() != "identity" for value in values_of(scope, b"content-encoding")):
             raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the request without a Content-Encoding.")
         return parse_request(decode_json(body))
-
-
-def _request_id(scope: Scope) -> str:
-    return str(scope.get("state", {}).get("request_id") or uuid4().hex)
 
 
 def _from_url(query: bytes) -> GraphQLRequest:

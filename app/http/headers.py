@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
+from uuid import uuid4
 
 from starlette.types import Scope
 
@@ -20,6 +21,11 @@ KEPT_LENGTH = 512
 def values_of(scope: Scope, name: bytes) -> Values:
     """The values of a header, its name in lower case; empty when the request has none."""
     return tuple([value.decode("latin-1") for key, value in scope["headers"] if key == name])
+
+
+def id_of(scope: Scope) -> str:
+    """The id of a request, as it stands in the log."""
+    return str(scope.get("state", {}).get("request_id") or uuid4().hex)
 
 
 def named(scope: Scope, names: Container[bytes]) -> Headers:

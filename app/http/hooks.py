@@ -19,6 +19,7 @@ from app.http.errors import Code, Refusal
 from app.http.headers import values_of
 from app.http.negotiation import check_content_type
 from app.registry.registry import Registry
+from app.registry.trail import fails
 
 SIGNING = b"whsec_"
 """How a secret begins that GitLab signs with; the key follows in base64, as Standard Webhooks has it."""
@@ -155,4 +156,5 @@ def _urls(payload: Any) -> Collection[str]:
 
 
 def _refused(refusal: Refusal) -> JSONResponse:
+    fails(refusal.code)
     return JSONResponse({"errors": refusal.errors}, refusal.status, refusal.headers)

@@ -73,11 +73,17 @@ class KeptAnswers:
     def __init__(self, room: int = ROOM) -> None:
         self._memory: Memory[tuple[Answer, Footing]] = Memory(room)
         self._once: set[int] = set()
+        self.hits = 0
+        self.misses = 0
 
     def find(self, asked: Asked) -> Answer | None:
         """The answer that would be computed now, if it is kept."""
         answer, footing = self._memory.get(asked) or (None, None)
-        return answer if footing and footing.stands() else None
+        if footing and footing.stands():
+            self.hits += 1
+            return answer
+        self.misses += 1
+        return None
 
     def keep(self, asked: Asked, answer: Answer, footing: Footing) -> None:
         """Keep an answer that was asked for before, if what it rests on is known."""

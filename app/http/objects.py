@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from app.registry.trail import fails
 from app.stores.errors import LinkRefusedError
 from app.stores.objects.headers import checksum, content_disposition
 from app.stores.objects.links import Link
@@ -90,5 +91,6 @@ async def _get(objects: LocalObjects, link: Link, _request: Request) -> Response
 
 
 def _refuse(refusal: LinkRefusedError) -> Response:
+    fails(refusal.code)
     body = {"errors": [{"message": str(refusal), "extensions": {"code": refusal.code}}]}
     return JSONResponse(body, refusal.status, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})

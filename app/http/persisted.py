@@ -6,6 +6,7 @@ from collections.abc import Callable
 from app.http.body import GraphQLRequest
 from app.http.engine import Operation
 from app.http.errors import Code, Refusal
+from app.registry.trail import about
 
 ROOM = 4 * 1024 * 1024
 """Characters of documents that are remembered. Beyond it the one that was not asked for longest is forgotten."""
@@ -26,6 +27,7 @@ class PersistedDocuments:
         """The operation to run. A document that came with its digest is remembered, if it is valid. Raises Refusal."""
         query = self._query(asked)
         operation = self._prepare(query, asked.operation_name)
+        about(operation.about)
         if asked.digest:
             self._remember(asked.digest, query)
         return operation

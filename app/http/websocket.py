@@ -5,6 +5,7 @@ message for that operation and leaves the others alone.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from app.http.body import MAX_BODY, GraphQLRequest, decode_json, encode_json, pa
 from app.http.connections import Connections, cancel
 from app.http.engine import Engine
 from app.http.errors import Code, Refusal
+from app.http.headers import id_of
 from app.http.peers import Outlet
 from app.http.persisted import PersistedDocuments
+from app.http.record import Record
+from app.registry.trail import Trail, current, follow
 from app.resolvers.limits import LIMITS
 
 PROTOCOL = "graphql-transport-ws"
@@ -63,14 +67,15 @@ class Session:
         engine: Engine,
         documents: PersistedDocuments,
         authorise: Authorise,
-        request_id: str,
+        record: Record,
     ) -> None:
         self._outlet = Outlet(send, scope)
         self._websocket = WebSocket(scope, receive, self._outlet)
         self._engine = engine
         self._documents = documents
         self._authorise = authorise
-        self._request_id = request_id
+        self._record = record
+        self._request_id = id_of(scope)
         self._grant: Grant | None = None
         self._params: Mapping[str, Any] = {}
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -191,6 +196,14 @@ class Session:
 
     async def _operate(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
         """Run one operation and send what it answers, ended by exactly one `error` or `complete`."""
+        trail, started = Trail(self._request_id, current().caller), time.perf_counter()
+        follow(trail)
+        try:
+            await self._run(operation_id, request, grant)
+        finally:
+            self._record.operation(trail, time.perf_counter() - started)
+
+    async def _run(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
         last: dict[str, Any] = {"type": "complete"}
         try:
             await self._deliver(operation_id, request, grant)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from threading import Thread
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +27,7 @@ class Abroad:
         loop = asyncio.get_running_loop()
         await self._room.acquire()
         answer: asyncio.Future[T] = loop.create_future()
+        here = copy_context()  # whoever asks has the same trail there
 
         def settle(outcome: T | None, error: BaseException | None) -> None:
             self._room.release()
@@ -39,7 +41,7 @@ class Abroad:
         def run() -> None:
             outcome, failed = None, None
             try:
-                outcome = work(*args, **kwargs)
+                outcome = here.run(work, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001 (whatever it was, the caller is told)
                 failed = error
             with suppress(RuntimeError):  # the server has stopped

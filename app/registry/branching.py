@@ -1,6 +1,6 @@
 """Making and deleting branches: one ref moved by compare-and-swap, then served at once."""
 
-from app.registry import names
+from app.registry import audit, names
 from app.registry.branches import Branches
 from app.registry.errors import (
     AlreadyExistsError,
@@ -57,7 +57,8 @@ class Branching:
             raise NotFoundError(Subject.COMMIT, revision)
         if self._strict:
             await self._offload(self._check, project, begun.oid)
-        await self._offload.abroad(self._create, project, name, begun.oid)
+        with audit.act("create branch", project.name, branch=name, commit=begun.oid):
+            await self._offload.abroad(self._create, project, name, begun.oid)
         await self._sync.sync(project)
         created = await self._branches.get(project, name)
         if created is None:
@@ -68,7 +69,9 @@ class Branching:
         """Delete a branch and answer where it was. Raises InvalidInputError, NotFoundError, ConflictError and more."""
         if expected is not None and (problem := names.problem_with_oid(expected)):
             raise InvalidInputError.of("expectedHead", problem)
-        head = await self._offload.abroad(self._delete, project, name, expected)
+        with audit.act("delete branch", project.name, branch=name) as details:
+            head = await self._offload.abroad(self._delete, project, name, expected)
+            details["commit"] = head
         await self._sync.sync(project)
         return head
 

@@ -160,9 +160,7 @@ class RateLimitedError(RegistryError):
     code = "RATE_LIMITED"
 
     def __init__(self, what: str, per_second: float, retry_after: float) -> None:
-        super().__init__(
-            f"You may have {per_second:g} {what} a second. Go on in {retry_after:.3g} s, more slowly."
-        )
+        super().__init__(f"You may have {per_second:g} {what} a second. Go on in {retry_after:.3g} s, more slowly.")
         self.retry_after = retry_after
 
 

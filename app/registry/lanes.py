@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+from app.registry import audit
 from app.registry.errors import ContentionError, RegistryError
 from app.registry.journal import Moved
 from app.registry.manifests import Manifests
@@ -16,6 +17,7 @@ from app.registry.offload import Offload
 from app.registry.remotes import refusals
 from app.registry.sync import Synchroniser
 from app.registry.telling import Telling
+from app.registry.trail import Trail, current, follow
 from app.registry.writing import BranchWriter, Proposal, Turn, Written
 from app.stores.errors import StoreError
 from app.stores.ports import GitHost
@@ -31,9 +33,19 @@ log = logging.getLogger("ml_registry.lanes")
 
 
 @dataclass(slots=True)
+class _Waiter:
+    """Somebody who wants something written, for the sake of the request it is a part of."""
+
+    branch: Branch
+    proposal: Proposal
+    answer: asyncio.Future[tuple[Branch, Written]]
+    trail: Trail
+
+
+@dataclass(slots=True)
 class _Lane:
     writer: BranchWriter
-    waiting: deque[tuple[Branch, Proposal, asyncio.Future[tuple[Branch, Written]]]] = field(default_factory=deque)
+    waiting: deque[_Waiter] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     guests: int = 0
@@ -59,11 +71,17 @@ class Lanes:
 
     async def submit(self, branch: Branch, proposal: Proposal) -> tuple[Branch, Written]:
         """Write a proposal. Answers once the commit is durable and served. Raises RegistryError."""
+        with audit.act("commit", branch.project.name, branch=branch.name) as details:
+            after, written = await self._submit(branch, proposal)
+            details["commit"] = written.commit if written.changed else None
+            return after, written
+
+    async def _submit(self, branch: Branch, proposal: Proposal) -> tuple[Branch, Written]:
         lane = self._lane(branch.project, branch.name)
         if len(lane.waiting) >= WAITING:
             raise ContentionError(f"{WAITING} writers are waiting for this branch already. Try again in a moment.")
         answer: asyncio.Future[tuple[Branch, Written]] = asyncio.get_running_loop().create_future()
-        lane.waiting.append((branch, proposal, answer))
+        lane.waiting.append(_Waiter(branch, proposal, answer, current()))
         if lane.task is None or lane.task.done():
             lane.task = asyncio.create_task(self._drain(lane))
         return await answer
@@ -111,19 +129,20 @@ class Lanes:
     async def _write(self, lane: _Lane) -> int:
         """One turn; answers how many went together where that is worth waiting for, because a push costs the same."""
         taken = [lane.waiting.popleft() for _ in range(min(TOGETHER, len(lane.waiting)))]
+        follow(taken[0].trail)
         try:
-            turn = await self._turn(lane.writer, taken[0][0], [proposal for _, proposal, _ in taken])
+            turn = await self._turn(lane.writer, taken[0].branch, [waiter.proposal for waiter in taken])
             await self._serve(turn)
         except Exception as error:  # noqa: BLE001 (whatever it was, each of the callers is told)
-            for _, _, answer in taken:
-                if not answer.done():
-                    answer.set_exception(error)
+            for waiter in taken:
+                if not waiter.answer.done():
+                    waiter.answer.set_exception(error)
             return 0
         for waiter, outcome in reversed(list(zip(taken, turn.outcomes, strict=True))):
             if outcome is None:
                 lane.waiting.appendleft(waiter)
             else:
-                _answer(waiter[2], turn.branch, outcome)
+                _answer(waiter.answer, turn.branch, outcome)
         if turn.previous not in (None, turn.branch.head):
             branch = turn.branch
             move = Moved(branch.project.name, branch.name, turn.previous, branch.head)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from app.registry.abroad import Abroad
@@ -29,7 +30,8 @@ class Offload:
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in a thread and answer what it answers, or raise what it raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        here = copy_context()  # whoever asks has the same trail there
+        return await loop.run_in_executor(self._pool, lambda: here.run(work, *args, **kwargs))
 
     def close(self) -> None:
         """Wait for what runs, then end the threads and the processes."""

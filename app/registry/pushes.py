@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.registry import names
+from app.registry import audit, names
+from app.registry.errors import ForbiddenError
 from app.registry.lanes import Lanes
 from app.registry.manifest import Problem
 from app.registry.manifests import Manifests
@@ -79,7 +80,7 @@ class Pushes:
         `protected` are the refs that whoever asked may not move, and why.
         Raises StoreError when the repository cannot be read or written.
         """
-        task = asyncio.create_task(self._push(project, updates, pack, protected))
+        task = asyncio.create_task(self._audited(project, updates, pack, protected))
         self._landing.add(task)
         task.add_done_callback(self._landing.discard)
         return await asyncio.shield(task)
@@ -87,6 +88,18 @@ class Pushes:
     async def finish(self) -> None:
         """Wait for what is landing, for a server that stops."""
         await asyncio.gather(*self._landing, return_exceptions=True)
+
+    async def _audited(
+        self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO, protected: Mapping[str, str]
+    ) -> Verdict:
+        verdict = None
+        try:
+            verdict = await self._push(project, updates, pack, protected)
+        finally:
+            for one in updates:
+                outcome = _outcome(one, verdict, protected)
+                audit.said("push", outcome, project=project.name, ref=one.name, before=one.old, commit=one.new)
+        return verdict
 
     async def _push(
         self, project: Project, updates: Sequence[RefUpdate], pack: BinaryIO, protected: Mapping[str, str]
@@ -138,6 +151,15 @@ class Pushes:
             await self._sync.sync(project)
         except StoreError as error:
             log.warning("what was pushed to %s is not served yet: %s", project.name, error)
+
+
+def _outcome(update: RefUpdate, verdict: Verdict | None, protected: Mapping[str, str]) -> str:
+    """What the audit says became of one ref."""
+    if verdict is None:
+        return audit.FAILED
+    if verdict.pack is None and update.name not in verdict.refused:
+        return audit.DONE
+    return ForbiddenError.code if update.name in protected else "REFUSED"
 
 
 def _unpacked_nothing(updates: Sequence[RefUpdate], reason: str) -> Verdict:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 
+from app.registry import audit
 from app.registry.access.access import Access
 from app.registry.artifacts import Artifacts
 from app.registry.branches import Branches
@@ -118,7 +119,8 @@ class Registry:
 
     async def create_project(self, project: Project, default_branch: str, actor: Actor) -> Project:
         """A new project, served on return. Raises InvalidInputError, AlreadyExistsError, ContentionError."""
-        created = await self.catalogue.create(project, default_branch, actor)
+        with audit.act("create project", project.name, branch=default_branch):
+            created = await self.catalogue.create(project, default_branch, actor)
         with unreachable():
             await self.sync.sync(created)
         return created

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from app.registry import audit
 from app.registry.branches import Branches
 from app.registry.changes import SettleObject
 from app.registry.errors import DigestMismatchError, InvalidInputError, MissingObjectsError
@@ -15,6 +16,7 @@ from app.registry.manifest import ObjectPin
 from app.registry.manifests import Manifests
 from app.registry.model import SHA256, Actor, Artifact, Branch, Project
 from app.registry.reach import object_store
+from app.registry.tickets import Ticket
 from app.registry.uploads import Upload, Uploads, UploadState
 from app.registry.writing import Proposal
 from app.stores.ports import ObjectKey, ObjectStat, ObjectStore, SignedRequest
@@ -74,6 +76,12 @@ class Transfers:
         ObjectStoreUnavailableError, and what writing raises.
         """
         ticket = self._uploads.ticket(upload)
+        with audit.act("complete upload", project.name, digest=ticket.sha256, size=ticket.size):
+            return await self._complete(project, upload, ticket, etags, actor)
+
+    async def _complete(
+        self, project: Project, upload: str, ticket: Ticket, etags: Sequence[str] | None, actor: Actor
+    ) -> Completed:
         pin = ticket.pin
         if not await self.stored(project, [pin]):
             await self._uploads.assemble(ticket, etags)
@@ -97,7 +105,7 @@ class Transfers:
     async def download(self, project: Project, pin: ObjectPin, expires_in: int) -> SignedRequest:
         """A signed request for the bytes, named as the entry names them. Raises ObjectStoreUnavailableError."""
         key, kind = ObjectKey(project.name, pin.sha256), pin.content_type
-        with object_store():
+        with audit.act("presign download", project.name, digest=pin.sha256, seconds=expires_in), object_store():
             return await self._objects.sign_get(key, content_type=kind, filename=pin.filename, expires_in=expires_in)
 
     async def _waiting(self, project: Project, arrived: ObjectPin) -> list[tuple[Branch, list[str]]]:

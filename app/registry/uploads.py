@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from app.registry import names
+from app.registry import audit, names
 from app.registry.errors import DigestMismatchError, InvalidInputError, Issue, MissingObjectsError
 from app.registry.manifest import ObjectPin
 from app.registry.model import SHA256, Project
@@ -154,7 +154,12 @@ class Uploads:
     ) -> tuple[tuple[Part, SignedRequest], ...]:
         """A request for each part, with its sha-256 where that is to be signed."""
         made = []
-        with object_store():
+        if not parts:
+            return ()
+        asked = audit.act(
+            "presign upload", ticket.project, digest=ticket.sha256, requests=len(parts), seconds=REQUEST_SECONDS
+        )
+        with asked, object_store():
             for part, sha256 in parts.items():
                 made.append((part, await self._request(ticket, part, sha256)))
                 await asyncio.sleep(0)  # a thousand signatures are a fifth of a second: others go on in between

@@ -35,3 +35,8 @@ class Identity:
     actor: Actor
     names: frozenset[str]
     expires_at: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What the log calls them: `token:ci`, `user:ada@example.org`, or their address where they need not sign in."""
+        return next((name for name in self.names if name.startswith(("token:", "user:"))), self.actor.email)

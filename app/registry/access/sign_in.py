@@ -9,6 +9,7 @@ from app.registry.access.identity import Identity
 from app.registry.access.policy import ANYONE, TOKEN
 from app.registry.errors import UnauthenticatedError
 from app.registry.model import Actor
+from app.registry.trail import called
 
 
 class Issuer(Protocol):
@@ -35,7 +36,12 @@ class SignIn:
         return self._access.required
 
     async def identify(self, token: str | None) -> Identity:
-        """Who shows a token, or nothing. Raises UnauthenticatedError."""
+        """Who shows a token, or nothing; it is theirs what is done from here on. Raises UnauthenticatedError."""
+        identity = await self._identified(token)
+        called(identity.label)
+        return identity
+
+    async def _identified(self, token: str | None) -> Identity:
         if not self._access.required:
             return self._owner
         if token is None:
