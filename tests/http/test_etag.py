@@ -53,7 +53,7 @@ def test_each_media_type_has_a_tag_of_its_own(work: Work) -> None:
     plain, better = get(work, accept="application/json"), get(work, accept="application/graphql-response+json")
     assert plain.content == better.content
     assert plain.headers["etag"] != better.headers["etag"]
-    assert plain.headers["vary"] == better.headers["vary"] == "Accept"
+    assert plain.headers["vary"] == better.headers["vary"] == "Accept, Authorization"
     assert get(work, accept="application/json", if_none_match=better.headers["etag"]).status_code == 200
 
 

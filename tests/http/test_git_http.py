@@ -22,6 +22,7 @@ from app.http import git as edge
 from app.http import intake
 from app.http.errors import Refusal
 from app.http.pktline import FLUSH, NO_OBJECT, banded, packet, read_push
+from app.registry.access.sign_in import SignIn
 from app.registry.model import Actor, Project
 from app.registry.registry import Registry, Stores
 from app.stores.cache.memory import MemoryCache
@@ -264,6 +265,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Registr
     await registry.create_project(Project("p"), "main", Actor("Ada", "ada@example.org"))
     app = Starlette(routes=edge.git_routes(service))
     app.state.registry = registry
+    app.state.sign_in = SignIn(registry.access, Actor("Ada", "ada@example.org"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
         yield client, registry
     await registry.close()
