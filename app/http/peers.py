@@ -17,6 +17,7 @@ from starlette.types import Message, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 
 from app.http.answer import Answer, refused
@@ -109,6 +110,30 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.conn.reject = _rejected  # type: ignore[method-assign]  # what it is meant for, and offers no other way
 
+    def handle_cont(self, event: Frame) -> None:
+        """More of a message. It is held in one piece: many small ones would take many times its size."""
+        (begun,) = self.frames
+        whole = begun if isinstance(begun, bytearray) else bytearray(begun)
+        whole += event.data
+        self.frames = [whole]  # type: ignore[list-item]  # as good as bytes for all that is done with it
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is there. That its text is no UTF-8 is for its sender to know, and nothing to log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf_8(self.frames[0]):
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer takes nothing: then an answer would only lie here."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
     async def run_asgi(self) -> None:
         """The whole conversation."""
         self.scope["extensions"][HANG_UP] = self.transport.abort  # type: ignore[assignment]  # no dict
@@ -118,6 +143,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """A ping was not answered."""
         self.transport.abort()
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rejected(status: int, text: str) -> Response:

@@ -30,6 +30,8 @@ INIT_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 MAX_OPERATIONS = LIMITS.socket_operations
 """Operations one socket may have running at a time."""
+MAX_ID = 1024
+"""Characters of an operation's id: it comes back with everything the operation answers."""
 MAX_REASON = 123
 """Bytes of the reason a close frame has room for."""
 
@@ -244,6 +246,6 @@ def _payload(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _id(message: Mapping[str, Any]) -> str:
     operation_id = message.get("id")
-    if not isinstance(operation_id, str) or not operation_id:
-        raise _Close(4400, "An id is a string that is not empty")
+    if not isinstance(operation_id, str) or not 0 < len(operation_id) <= MAX_ID:
+        raise _Close(4400, f"An id is a string of 1 to {MAX_ID} characters")
     return operation_id

@@ -1,5 +1,7 @@
 """What a store can refuse. Adapters translate their library's exceptions into these and no others."""
 
+from typing import Literal, TypeAlias
+
 
 class StoreError(Exception):
     """The base of everything a store raises on purpose."""
@@ -97,10 +99,25 @@ class BytesDifferError(StoreError):
         self.sha256 = sha256
 
 
+LinkCode: TypeAlias = Literal[
+    "ALREADY_STORED",
+    "DIGEST_MISMATCH",
+    "HEADER_MISMATCH",
+    "LINK_EXPIRED",
+    "LINK_INVALID",
+    "LINK_MALFORMED",
+    "OBJECT_NOT_FOUND",
+    "SIZE_MISMATCH",
+    "STORAGE_FULL",
+    "UPLOAD_STALLED",
+]
+"""Why a link is refused."""
+
+
 class LinkRefusedError(StoreError):
     """A signed link was altered, has expired or does not fit what was sent. `status` is the HTTP answer."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: LinkCode, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code

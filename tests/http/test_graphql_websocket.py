@@ -89,6 +89,17 @@ async def test_a_ping_is_answered_with_its_payload_even_before_the_ack(live: Any
         assert await hear(socket) == {"type": "connection_ack"}
 
 
+async def test_a_message_in_many_parts_with_pings_between_is_read_as_one(live: Any) -> None:
+    async def parts() -> AsyncIterator[str]:
+        for letter in '{"type": "ping", "payload": {"n": 1}}':
+            yield letter
+            await (await socket.ping())
+
+    async with ready(live) as socket:
+        await socket.send(parts())
+        assert await hear(socket) == {"type": "pong", "payload": {"n": 1}}
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -219,6 +230,9 @@ async def test_a_shutdown_closes_sockets_with_1001_and_their_generators(live: An
         '{"type": "subscribe", "id": "1", "payload": {"query": "{ hello }", "operationName": 1}}',
         '{"type": "complete"}',
         '{"type": "complete", "id": 1}',
+        f'{{"type": "subscribe", "id": "{"x" * 1_000_000}", "payload": {{"query": "{{ hello }}"}}}}',
+        '{"type": "ping", "type": "pong"}',
+        '{"type": "subscribe", "id": "1", "id": "2", "payload": {"query": "{ hello }"}}',
         '{"type": "ping", "payload": {"at": NaN}}',
         "[" * 100_000,
         '{"a":' * 100_000,
