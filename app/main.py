@@ -74,7 +74,7 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
         async def make() -> Context:
             return _context(websocket, await caller_on_socket(sign_in, websocket.scope, params))
 
-        return Grant(make, None if identity.expires_at is None else identity.expires_at - time.time())
+        return Grant(make, None if identity.expires_at is None else identity.expires_at - time.time(), identity.who)
 
     def _context(connection: HTTPConnection, identity: Identity) -> Context:
         return Context(connection.app.state.registry, identity, limits, strong=asks_anew(connection.scope))

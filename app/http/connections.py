@@ -1,12 +1,18 @@
 """The sockets and streams that are open right now, so that a shutdown can end them instead of waiting for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from app.http.errors import Code, Refusal
+from app.resolvers.limits import LIMITS
+
 CLOSING_SECONDS = 5.0
+MOST = LIMITS.sockets
+MOST_OF_ONE = LIMITS.caller_sockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class Connections:
     def __init__(self) -> None:
         self._open: dict[asyncio.Future[None], Held] = {}
         self._closing = False
+        self._callers: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -43,6 +50,21 @@ class Connections:
             del self._open[ended]
             ended.set_result(None)
 
+    @contextmanager
+    def counting(self, who: Hashable) -> Iterator[None]:
+        """Counts one for a caller for the time of the block. Raises Refusal when they, or all together, have enough."""
+        if self._callers.total() >= MOST:
+            raise _too_many(f"The server has {MOST} sockets and streams open already. Try again later.")
+        if self._callers[who] >= MOST_OF_ONE:
+            raise _too_many(f"You have {MOST_OF_ONE} sockets and streams open already. Close some, or share them.")
+        self._callers[who] += 1
+        try:
+            yield
+        finally:
+            self._callers[who] -= 1
+            if not self._callers[who]:
+                del self._callers[who]
+
     async def judge_all(self) -> None:
         """End those whose callers may not go on, as it is now."""
         for held in tuple(self._open.values()):
@@ -56,6 +78,10 @@ class Connections:
             held.stop()
         if self._open:
             await asyncio.wait(tuple(self._open), timeout=CLOSING_SECONDS)
+
+
+def _too_many(message: str) -> Refusal:
+    return Refusal(Code.TOO_MANY_SOCKETS, message, headers={"retry-after": "10"})
 
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:

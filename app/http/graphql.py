@@ -118,6 +118,7 @@ class Edge:
             engine=self._engine,
             connections=self.connections,
             judge=partial(self._make_context, HTTPConnection(scope)),
+            who=context.who,
             request_id=request_id,
         )
         try:

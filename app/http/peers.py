@@ -22,18 +22,95 @@ from websockets.http11 import Response
 
 from app.http.answer import Answer, refused
 from app.http.errors import STATUS, Code, Refusal
+from app.resolvers.limits import LIMITS
 
 STALLED_SECONDS = 20.0
 """For how long a peer may take nothing of what waits for it."""
 LINGER_SECONDS = 10.0
 """For how long a socket may stay when the conversation on it is over."""
+HEAD_SECONDS = LIMITS.head_seconds
+"""For how long a peer that began, or has just come, may owe what is missing of a request."""
+HEAD_SIZE = LIMITS.head_size
+"""Bytes that a peer may send of which nothing can be made yet: a head, above all."""
 HANG_UP = "ml_registry.hang_up"
 UNREADABLE = "This is no HTTP request that can be read; check its first line, its headers and the length of its body."
 NO_SOCKET = "Sockets are opened at /graphql, by programs and by the pages of this server alone."
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose scope says how to hang up, and whose answers go out with their heads."""
+    """HTTP whose scope says how to hang up, and whose answers go out with their heads.
+
+    A peer that owes a request, or the rest of one, has HEAD_SECONDS for it, however it spreads what it sends; who reads
+    a body that is expected sees to that itself. Once there are as many connections as uvicorn's `limit_concurrency`
+    says, one that is owed a request makes room for the next.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due: asyncio.TimerHandle | None = None
+        self._unused = 0
+        self._passed_on = False
+
+    @property
+    def owed(self) -> bool:
+        """Whether the peer has to send something now: nothing is answered, and it is not idle."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.timeout_keep_alive_task is None and not self._passed_on
+
+    @property
+    def spare(self) -> bool:
+        """Whether nothing is lost by hanging up."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A peer has come."""
+        super().connection_made(transport)
+        self._await_request()
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            others = (one for one in self.connections if isinstance(one, HttpProtocol) and one is not self)
+            crowded_out = next((one for one in others if one.spare), self)
+            crowded_out.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        super().connection_lost(exc)
+        self._pass_on()
+
+    def data_received(self, data: bytes) -> None:
+        """Something was sent: as long as it comes to nothing, it is counted."""
+        self._unused += len(data)
+        super().data_received(data)
+        if self._unused > HEAD_SIZE and not self.transport.is_closing():
+            message = f"The head of a request has at most {HEAD_SIZE} bytes; send less."
+            self._refuse(Refusal(Code.HEAD_TOO_LARGE, message, headers={"connection": "close"}))
+        self._await_request()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The peer goes on in another protocol."""
+        self._pass_on()
+        super().handle_websocket_upgrade()
+
+    def on_response_complete(self) -> None:
+        """An answer is written."""
+        super().on_response_complete()
+        self._await_request()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._unused = 0
+        super().on_body(body)
+
+    def _await_request(self) -> None:
+        """Have a timer run exactly while the peer owes something."""
+        if self.owed:
+            self._due = self._due or self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        elif self._due:
+            self._due.cancel()
+            self._due = None
+
+    def _pass_on(self) -> None:
+        self._passed_on = True
+        self._await_request()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -44,6 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
         """The head of a request is there: if it is no socket's, an answer begins."""
         if not self.url.startswith(b"/"):
             self._go_by_target()
+        self._unused = 0
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
@@ -52,9 +130,14 @@ class HttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Say that nothing can be read here, and close."""
         del msg
-        answer = refused(Refusal(Code.BAD_REQUEST, UNREADABLE, headers={"connection": "close"}))
+        self._refuse(Refusal(Code.BAD_REQUEST, UNREADABLE, headers={"connection": "close"}))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why what comes here is no request, and close."""
+        answer = refused(refusal)
         head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, answer.body))
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}".encode()
+        self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n%b" % (status, head, answer.body))
         self.transport.close()
 
     def _go_by_target(self) -> None:

@@ -1,12 +1,13 @@
 """GraphQL over Server-Sent Events, one connection per operation (the "distinct connections mode" of graphql-sse)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import aclosing, suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from app.http.answer import refused
 from app.http.body import encode_json
 from app.http.connections import Connections, cancel
 from app.http.engine import Engine
@@ -36,8 +37,10 @@ class EventStream:
         engine: Engine,
         connections: Connections,
         judge: Callable[[], Awaitable[object]],
+        who: Hashable,
         request_id: str,
     ) -> None:
+        self._who = who
         self._answers = answers
         self._engine = engine
         self._connections = connections
@@ -47,13 +50,19 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the answers end, the client leaves or the server shuts down."""
-        send = outlet = Outlet(send, scope)
+        try:
+            with self._connections.counting(self._who):
+                await self._stream(receive, Outlet(send, scope))
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+
+    async def _stream(self, receive: Receive, send: Outlet) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
         with self._connections.holding(self._stopped.set, self._judge):
             tasks = [
                 asyncio.create_task(self._deliver(send)),
                 asyncio.create_task(_keep_alive(send)),
-                asyncio.create_task(outlet.watch()),
+                asyncio.create_task(send.watch()),
                 asyncio.create_task(_client_leaves(receive)),
                 asyncio.create_task(self._stopped.wait()),
             ]

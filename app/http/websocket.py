@@ -6,8 +6,8 @@ message for that operation and leaves the others alone.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Never, TypeAlias
 
@@ -38,10 +38,14 @@ MAX_REASON = 123
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What `connection_init` earned: how to make the context of each operation, for how many seconds (None: any)."""
+    """What `connection_init` earned: how to make the context of each operation, for how many seconds (None: any).
+
+    Sockets are counted together that are equal in `who`.
+    """
 
     make_context: Callable[[], Awaitable[Any]]
     expires_in: float | None = None
+    who: Hashable = None
 
 
 Authorise: TypeAlias = Callable[[WebSocket, Mapping[str, Any]], Awaitable[Grant | None]]
@@ -71,6 +75,7 @@ class Session:
         authorise: Authorise,
         record: Record,
     ) -> None:
+        self._counted = ExitStack()
         self._outlet = Outlet(send, scope)
         self._websocket = WebSocket(scope, receive, self._outlet)
         self._engine = engine
@@ -92,10 +97,10 @@ class Session:
         await self._websocket.accept(PROTOCOL if known else None)
         if not known:
             self._stop(4406, f"Speak the subprotocol {PROTOCOL}")
-        watch, reader = asyncio.create_task(self._outlet.watch()), asyncio.create_task(self._read())
+        watch, reader = asyncio.create_task(self._outlet.watch()), asyncio.create_task(self._read(connections))
         ends: list[asyncio.Future[Any]] = [reader, self._stopping]
         try:
-            with connections.holding(self._go_away, self._judge):
+            with self._counted, connections.holding(self._go_away, self._judge):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._timer.cancel()
@@ -128,7 +133,7 @@ class Session:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._websocket.close(close.code, reason)
 
-    async def _read(self) -> Never:
+    async def _read(self, connections: Connections) -> Never:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
@@ -139,14 +144,14 @@ class Session:
             if len(text) > MAX_BODY:
                 raise _Close(1009, f"A message has at most {MAX_BODY} characters")
             try:
-                await self._handle(decode_json(text))
+                await self._handle(decode_json(text), connections)
             except Refusal as refusal:
                 raise _Close(4400, str(refusal)) from refusal
 
-    async def _handle(self, message: Any) -> None:
+    async def _handle(self, message: Any, connections: Connections) -> None:
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "connection_init":
-            await self._initialise(_payload(message))
+            await self._initialise(_payload(message), connections)
         elif kind == "ping":
             payload = _payload(message)
             await self._send({"type": "pong", **({"payload": payload} if payload else {})})
@@ -161,11 +166,15 @@ class Session:
         else:
             raise _Close(4400, "A message is an object whose type the protocol knows")
 
-    async def _initialise(self, params: Mapping[str, Any]) -> None:
+    async def _initialise(self, params: Mapping[str, Any], connections: Connections) -> None:
         if self._grant:
             raise _Close(4429, "Too many initialisation requests")
         self._grant = grant = await self._granted(params)
         self._params = params
+        try:
+            self._counted.enter_context(connections.counting(grant.who))
+        except Refusal as refusal:
+            raise _Close(4429, str(refusal)) from refusal
         self._timer.cancel()
         if grant.expires_in is not None:
             loop = asyncio.get_running_loop()

@@ -33,7 +33,7 @@ class Context:
     @property
     def who(self) -> Hashable:
         """Equal only for callers to whom everything is the same."""
-        return self.identity
+        return self.identity.who
 
     @property
     def caller(self) -> Actor:

@@ -40,6 +40,7 @@ class World:
         self.contexts = 0
         self.bumps = 0
         self.flooded = 0
+        self.who = "anybody"
 
 
 @strawberry.interface
@@ -173,7 +174,7 @@ def edge(world: World) -> Edge:
             return None
         if params.get("token") == "crash":
             raise RuntimeError("the password is hunter2")
-        return Grant(lambda: make_context(websocket), params.get("seconds"))
+        return Grant(lambda: make_context(websocket), params.get("seconds"), world.who)
 
     return Edge(Engine(TOY, Limits(), public=(ToyError,)), make_context, authorise)
 

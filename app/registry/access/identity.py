@@ -1,5 +1,6 @@
 """Who asks, and what a role lets them do."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -40,3 +41,8 @@ class Identity:
     def label(self) -> str:
         """What the log calls them: `token:ci`, `user:ada@example.org`, or their address where they need not sign in."""
         return next((name for name in self.names if name.startswith(("token:", "user:"))), self.actor.email)
+
+    @property
+    def who(self) -> Hashable:
+        """The same for whatever one caller shows, however long each is good for."""
+        return self.actor, self.names
