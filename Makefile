@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test quick check format bench lock clean
+.PHONY: setup run test quick check audit format bench lock clean
 
 setup: .venv/ready
 	@$(BIN)/python scripts/build_explorer.py
@@ -30,6 +30,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_schema.py $(wildcard ../shared/contract.graphql)
+
+# Compares the lock with the published advisories, and fails where they are out of reach.
+audit: setup
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 format: setup
 	$(BIN)/ruff format .

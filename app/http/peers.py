@@ -238,7 +238,7 @@ def _is_utf_8(text: bytes) -> bool:
 
 def _rejected(status: int, text: str) -> Response:
     """The answer to a handshake that fails."""
-    code = next((Code(code) for code, known in STATUS.items() if known == status), Code.BAD_REQUEST)
+    code = next((code for code, known in STATUS.items() if known == status), Code.BAD_REQUEST)
     answer: Answer = refused(Refusal(code, text.strip() or NO_SOCKET))
     headers = Headers([("Date", formatdate(usegmt=True)), ("Connection", "close")])
     for name, value in answer.headers:

@@ -4,30 +4,47 @@ import re
 from pathlib import Path
 
 from app.http.errors import Code as EndpointCode
-from app.registry import errors
+from app.http.errors import Refusal
 from app.registry.manifest.model import Code as ManifestCode
-from app.schema.limits import LIMIT_EXCEEDED
+from app.schema.errors import handlers
 from app.settings import PREFIX, Settings
+from tests.support.codes import LINKS, refusals
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_CELL = re.compile(r"^\| `([A-Z0-9_]+)` \|", re.MULTILINE)
 
 
-def listed(page: str) -> set[str]:
-    return set(FIRST_CELL.findall((ROOT / "docs" / page).read_text()))
-
-
-def refusals(kind: type[errors.RegistryError]) -> set[str]:
-    below = {code for subclass in kind.__subclasses__() for code in refusals(subclass)}
-    return below | ({kind.code} if hasattr(kind, "code") else set())
+def listed(page: str, section: str = "") -> set[str]:
+    """The codes that the tables of a page list, or of one section of it."""
+    text = (ROOT / "docs" / page).read_text()
+    return set(FIRST_CELL.findall(text.partition(f"## {section}\n")[2].partition("\n## ")[0] if section else text))
 
 
 def test_every_problem_of_a_manifest_is_documented() -> None:
     assert listed("problems.md") == {code.value for code in ManifestCode} | {"NOT_A_FILE"}
 
 
-def test_every_error_code_is_documented() -> None:
-    assert listed("errors.md") == refusals(errors.RegistryError) | {*map(str, EndpointCode), LIMIT_EXCEEDED}
+def test_every_error_code_is_documented_where_it_belongs_and_no_other() -> None:
+    assert listed("errors.md", "Refusals of the registry") == refusals()
+    assert listed("errors.md", "Refusals of the endpoint") == set(map(str, EndpointCode))
+    assert listed("errors.md", "Refusals of signed links") == LINKS
+
+
+def test_every_refusal_of_the_endpoint_is_documented_with_its_status() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d{3}) \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    told = {code: int(status) for code, status in rows if code not in LINKS}
+    assert told == {str(code): Refusal(code, "").status for code in EndpointCode}
+
+
+def test_every_refusal_that_is_a_member_of_a_result_is_one_of_the_registry() -> None:
+    assert {handler.exception_type.code for handler in handlers()} <= refusals()
+
+
+def test_every_code_that_closes_a_socket_is_documented() -> None:
+    source = (ROOT / "app/http/websocket.py").read_text()
+    said = set(re.findall(r"(?:_Close\(|_stop\(|_stop, )(\d{4})", source))
+    by_the_frames = {"1002", "1007", "1009"}
+    assert listed("errors.md", "Codes that close a socket") == said | by_the_frames
 
 
 def test_every_setting_is_documented() -> None:

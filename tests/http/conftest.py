@@ -25,6 +25,7 @@ from app.http.graphql import Edge
 from app.http.peers import HttpProtocol, SocketProtocol
 from app.http.websocket import Grant
 from app.resolvers.limits import Limits
+from tests.support.codes import check_soon
 
 
 class ToyError(Exception):
@@ -186,7 +187,9 @@ def app(edge: Edge) -> Starlette:
 
 @pytest.fixture
 async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://toy") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://toy", event_hooks={"response": [check_soon]}
+    ) as client:
         yield client
 
 

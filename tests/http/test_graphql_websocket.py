@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.http import websocket as edge_websocket
+from tests.support.codes import loads
 
 PROTOCOL = "graphql-transport-ws"
 
@@ -35,7 +36,7 @@ async def tell(socket: ClientConnection, **message: Any) -> None:
 
 
 async def hear(socket: ClientConnection) -> Any:
-    return json.loads(await asyncio.wait_for(socket.recv(), 5))
+    return loads(str(await asyncio.wait_for(socket.recv(), 5)))
 
 
 async def subscribe(socket: ClientConnection, query: str, operation_id: str = "1", **members: Any) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.codes import check
+
 ROOT = Path(__file__).resolve().parents[2]
 STARTING_SECONDS = 30
 
@@ -30,7 +32,7 @@ class Server:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, event_hooks={"response": [check]})
 
     def git(self, project: str) -> Path:
         """Where a hosted project's repository lies."""
