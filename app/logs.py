@@ -50,7 +50,7 @@ def on_terminal() -> bool:
 
 def as_json(value: Any) -> str:
     """JSON in printable ASCII alone."""
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def printable(text: str) -> str:

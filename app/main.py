@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
@@ -31,7 +31,9 @@ from app.http.graphql import Edge
 from app.http.headers import asks_anew
 from app.http.hooks import hook_routes
 from app.http.kept import KeptAnswers
+from app.http.metrics import Metrics
 from app.http.objects import object_routes
+from app.http.operations import alive, operation_routes
 from app.http.record import Record
 from app.http.straight import Straight
 from app.http.websocket import Grant
@@ -39,6 +41,7 @@ from app.observability import RequestLog
 from app.registry.access.identity import Identity
 from app.registry.access.sign_in import SignIn
 from app.registry.errors import RegistryError
+from app.registry.health import Examination
 from app.registry.model import Actor
 from app.registry.registry import Registry, Stores
 from app.registry.remotes import refusal_of
@@ -50,9 +53,13 @@ from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
 from app.stores.connect import Connected, Places, connect
 from app.stores.objects.local import LocalObjects
+from app.stores.timings import Timings
 from app.workers.expire import expire
 from app.workers.follow import listen, repeat
 from app.workers.publish import publish
+
+if TYPE_CHECKING:
+    from app.tracing import Spans
 
 GRAPHQL = "/graphql"
 JUDGE_SECONDS = 1.0
@@ -60,9 +67,9 @@ JUDGE_SECONDS = 1.0
 EXPLORER = Path(__file__).parent / "explorer"
 
 
-def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
-    """The ASGI application. Its stores are opened and closed with its lifespan."""
-    limits = Limits()
+def create_app(settings: Settings, *, with_demo: bool = False, spans: "Spans | None" = None) -> Starlette:
+    """The ASGI application. Its stores are opened and closed with its lifespan; `spans` are drawn where given."""
+    limits, record, timings = Limits(), Record(spans), Timings(spans.exchange if spans else None)
 
     async def make_context(connection: HTTPConnection) -> Context:
         return _context(connection, await caller(connection.app.state.sign_in, connection.scope))
@@ -82,13 +89,11 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
     engine = Engine(
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts
     )
-    kept, record = KeptAnswers() if settings.shortcuts else None, Record()
-    edge = Edge(engine, make_context, authorise, kept, record)
+    edge = Edge(engine, make_context, authorise, KeptAnswers() if settings.shortcuts else None, record)
     app = _App(
         routes=[
             Route(GRAPHQL + "/", _without_slash, methods=["GET", "POST"]),
-            Route("/livez", _alive),
-            Route("/readyz", _ready),
+            Route("/livez", alive),
             *hook_routes(settings.hook_secret.get_secret_value() if settings.hook_secret else None),
             *explorer.routes(EXPLORER),
         ],
@@ -98,9 +103,9 @@ def create_app(settings: Settings, *, with_demo: bool = False) -> Starlette:
             Middleware(Straight, path=GRAPHQL, to=edge),
         ],
         exception_handlers={HTTPException: _misdirected},  # type: ignore[dict-item]  # any ASGI answer will do
-        lifespan=_lifespan(settings, limits, with_demo=with_demo),
+        lifespan=_lifespan(settings, limits, timings, with_demo=with_demo),
     )
-    app.state.edge = edge
+    app.state.edge, app.state.record, app.state.spans = edge, record, spans
     return app
 
 
@@ -115,14 +120,14 @@ class _App(Starlette):
 
 
 def _lifespan(
-    settings: Settings, limits: Limits, *, with_demo: bool
+    settings: Settings, limits: Limits, timings: Timings, *, with_demo: bool
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with connect(places_of(settings)) as stores:
+        async with connect(places_of(settings), timings) as stores:
             registry = _registry(settings, limits, stores)
             served = object_routes(stores.objects) if isinstance(stores.objects, LocalObjects) else []
-            app.router.routes.extend([*served, *git_routes(stores.service)])
+            app.router.routes.extend([*served, *git_routes(stores.service), *_operations(app, registry, timings)])
             app.state.registry = registry
             owner = Actor(settings.actor_name, settings.actor_email)
             app.state.sign_in = SignIn(registry.access, owner)
@@ -136,8 +141,16 @@ def _lifespan(
                 await _end(workers)
                 await app.state.edge.close_all()
                 await registry.close()
+                if app.state.spans:
+                    await app.state.spans.close()
 
     return lifespan
+
+
+def _operations(app: Starlette, registry: Registry, timings: Timings) -> list[Route]:
+    edge, examination = app.state.edge, Examination(registry, timings)
+    numbers = Metrics(registry, examination, app.state.record, edge.connections, edge.kept, timings)
+    return operation_routes(examination.health, numbers)
 
 
 def _registry(settings: Settings, limits: Limits, stores: Connected) -> Registry:
@@ -219,13 +232,3 @@ async def _misdirected(_connection: HTTPConnection, error: Exception) -> Answer:
 async def _without_slash(request: Request) -> Response:
     """The same request, method and body included, belongs to the path without the slash."""
     return RedirectResponse(URL(GRAPHQL).replace(query=request.url.query))
-
-
-async def _alive(_request: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
-async def _ready(request: Request) -> Response:
-    """Ready once the first look at Git is over, which is before the first request is taken."""
-    registry: Registry = request.app.state.registry
-    return JSONResponse({"status": "ready", "projects": len(registry.catalogue.projects)})

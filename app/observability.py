@@ -8,7 +8,6 @@ import re
 import secrets
 import time
 from itertools import count
-from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +15,7 @@ from app.http.answer import refused
 from app.http.errors import Code, Mask, Refusal
 from app.http.headers import values_of
 from app.http.record import Record
-from app.registry.trail import Trail, fails, follow
+from app.registry.trail import Trail, fails
 
 HEADER = b"x-request-id"
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -25,26 +24,15 @@ MASK = Mask(())
 STOPPING = Refusal(Code.UNAVAILABLE, "The server is stopping and did not finish this; send it again in a moment.")
 
 
-class Tracer(Protocol):
-    """Who draws a span of every request."""
-
-    def begin(self, trail: Trail, scope: Scope) -> None:
-        """A request comes in."""
-
-    def end(self, trail: Trail, status: int) -> None:
-        """It was answered."""
-
-
 class RequestLog:
     """Gives every request an id, the caller's own if it sent a usable one, and records how it ended.
 
     Whatever nobody caught ends here: masked, and logged once with the id. So does what a stopping server cuts short.
     """
 
-    def __init__(self, app: ASGIApp, record: Record, tracer: Tracer | None = None) -> None:
+    def __init__(self, app: ASGIApp, record: Record) -> None:
         self._app = app
         self._record = record
-        self._tracer = tracer
         self._process = secrets.token_hex(8)
         self._numbers = count()
 
@@ -58,9 +46,7 @@ class RequestLog:
         )
         scope.setdefault("state", {})["request_id"] = request_id
         started, status, trail = time.perf_counter(), 0, Trail(request_id)
-        follow(trail)
-        if self._tracer:
-            self._tracer.begin(trail, scope)
+        self._record.begin(trail, scope)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -79,5 +65,3 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - started
             self._record.request(trail, scope.get("method", "WEBSOCKET"), scope["path"], status, seconds)
-            if self._tracer:
-                self._tracer.end(trail, status)

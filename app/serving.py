@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -23,8 +23,11 @@ from app.logs import configure_logging
 from app.main import create_app
 from app.registry import names
 from app.security import is_loopback
-from app.settings import Settings, SettingsError, refuse_unknown
+from app.settings import Settings, SettingsError, refuse_unknown, traces_wanted
 from app.stores.errors import StoreError
+
+if TYPE_CHECKING:
+    from app.tracing import Spans
 
 GRACE_SECONDS = 6
 SWITCH_SECONDS = 0.0005  # for which a thread that parses or reads Git may hold up the event loop
@@ -40,7 +43,7 @@ def run(options: Mapping[str, Any], *, with_demo: bool) -> None:
     with _listening(settings) as listening:
         if settings.port == 0:
             settings = settings.model_copy(update={"port": listening.getsockname()[1]})
-        app = create_app(settings, with_demo=with_demo)
+        app = create_app(settings, with_demo=with_demo, spans=_spans())
         server = _Server(app, _welcome(settings))
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             try:
@@ -145,6 +148,14 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
                 f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Try another --port."
             ) from error
         yield listening
+
+
+def _spans() -> "Spans | None":
+    if not traces_wanted(os.environ):
+        return None
+    from app.tracing import Spans  # noqa: PLC0415 (a third of a second that only traces are worth)
+
+    return Spans()
 
 
 def _stop(message: str) -> typer.Exit:

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
+def traces_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the standard variables of OpenTelemetry name somebody who collects traces."""
+    named = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return any(map(environment.get, named)) and environment.get("OTEL_SDK_DISABLED", "").lower() != "true"
+
+
 def refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt setting must not be ignored. Raises SettingsError with the nearest name."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]

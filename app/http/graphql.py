@@ -50,7 +50,7 @@ class Edge:
         record: Record | None = None,
     ) -> None:
         self._engine = engine
-        self._kept = kept
+        self.kept = kept
         self._record = record or Record()
         self._documents = PersistedDocuments(engine.prepare)
         self._make_context = make_context
@@ -95,7 +95,7 @@ class Edge:
             raise _not_allowed("Ask with GET or POST.", "GET, HEAD, POST")
         content = scope["query_string"] if safe else await read_body(scope, receive)
         context = await self._make_context(HTTPConnection(scope))
-        kept, asked = self._kept, None
+        kept, asked = self.kept, None
         if kept:
             asked = Asked.of(scope, content, context.who, safe=safe)
             if not context.strong and (found := kept.find(asked)):

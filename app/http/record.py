@@ -4,11 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import quote
+
+from starlette.types import Scope
 
 from app.logs import Lines, moment, on_terminal, quoted, without_secrets
 from app.registry import audit
-from app.registry.trail import Trail
+from app.registry.trail import Trail, follow
 from app.stores.timings import Histogram
 
 SAFE_IN_PATHS = "/:@!$&'()*+,;=~"
@@ -22,10 +25,21 @@ REFUSALS = frozenset({"UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED"})
 log = logging.getLogger("ml_registry.requests")
 
 
-class Record:
-    """Belongs to one event loop. By `requests` and `operations` it is told what ended how, and how often."""
+class Tracer(Protocol):
+    """Who draws spans of what is recorded."""
 
-    def __init__(self) -> None:
+    def begin(self, trail: Trail, scope: Scope | None) -> None:
+        """A request comes in; without a scope, an operation on a socket, whose span the trail has."""
+
+    def end(self, trail: Trail, status: int) -> None:
+        """It was answered."""
+
+
+class Record:
+    """Told of all that begins and ends. Belongs to one event loop; the numbers may be read by any thread."""
+
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._lines = Lines()
         self._line: Callable[..., str] = _plain if on_terminal() else _json
         self._names: set[str] = set()
@@ -35,6 +49,12 @@ class Record:
         """By kind, name and code."""
         self.answered: dict[str, Histogram] = {}
         """By the kind of the operation."""
+
+    def begin(self, trail: Trail, scope: Scope | None = None) -> None:
+        """A request or a socket begins; without a scope, an operation on one."""
+        follow(trail)
+        if self._tracer:
+            self._tracer.begin(trail, scope)
 
     def request(self, trail: Trail, method: str, path: str, status: int, seconds: float) -> None:
         """A request or a socket has ended. `status` is 0 where nothing was answered."""
@@ -58,6 +78,8 @@ class Record:
             self._lines.add(self._line(trail, method, path, status, seconds * 1000))
         if trail.code in REFUSALS:
             audit.refused(trail, f"{method} {path}")
+        if self._tracer:
+            self._tracer.end(trail, status)
 
     def _name(self, name: str) -> str:
         if name in self._names:
@@ -66,6 +88,11 @@ class Record:
             return OTHER
         self._names.add(name)
         return name
+
+
+def route_of(path: str) -> str:
+    """Which part of the server a path leads to: one of a few names."""
+    return _place(path)[1]
 
 
 @lru_cache(KEPT)

@@ -22,7 +22,7 @@ from app.http.headers import id_of
 from app.http.peers import Outlet
 from app.http.persisted import PersistedDocuments
 from app.http.record import Record
-from app.registry.trail import Trail, current, follow
+from app.registry.trail import Trail, current
 from app.resolvers.limits import LIMITS
 
 PROTOCOL = "graphql-transport-ws"
@@ -207,8 +207,8 @@ class Session:
 
     async def _operate(self, operation_id: str, request: GraphQLRequest, grant: Grant) -> None:
         """Run one operation and send what it answers, ended by exactly one `error` or `complete`."""
-        trail, started = Trail(self._request_id, current().caller), time.perf_counter()
-        follow(trail)
+        trail, started = Trail(self._request_id, current().caller, span=current().span), time.perf_counter()
+        self._record.begin(trail)
         try:
             await self._run(operation_id, request, grant)
         finally:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.registry.errors import RegistryError
-from app.registry.trail import Trail, current
+from app.registry.trail import NOWHERE, Trail, current
 
+SERVER = "server"
+"""Who does what no request asked for."""
 DONE = "done"
 FAILED = "FAILED"
 UNKNOWN = "UNKNOWN"
@@ -42,7 +44,9 @@ def act(name: str, project: str, **details: Any) -> Iterator[dict[str, Any]]:
 def said(name: str, outcome: str = DONE, **details: Any) -> None:
     """One act that has ended. What is None is left out."""
     shown = {name: value for name, value in details.items() if value is not None}
-    fields = {"act": name, "who": current().caller, "outcome": outcome, **shown}
+    trail = current()
+    who = trail.caller if trail is not NOWHERE else SERVER
+    fields = {"act": name, "who": who, "outcome": outcome, **shown}
     log.info("%s %s", name, outcome, extra={"fields": fields})
 
 

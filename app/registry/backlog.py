@@ -28,6 +28,10 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    def __len__(self) -> int:
+        """How many messages are not accepted yet."""
+        return sum(self._waiting.values())
+
     def fill(self, source: Source) -> bool:
         """Take records in until enough wait; tells whether the source may have more."""
         while self._bytes < ENOUGH_BYTES and len(self._waiting) < ENOUGH_RECORDS:

@@ -63,6 +63,8 @@ class Catalogue:
         self._hosting = hosting
         self._head: str | None = None
         self._projects: Mapping[str, Project] = MappingProxyType({})
+        self.broken = False
+        """Whether the file at the head cannot be read, so that the last good one is served."""
         self.readings = 0
         """How often it was read anew: while it is the same number, so are the projects."""
         self._writing = asyncio.Lock()
@@ -101,6 +103,7 @@ class Catalogue:
                 return False
             at = self._manifests.at(self._repository, PATH, head)
             served = self._manifests.load(self._repository, at.blob) if at.blob else EMPTY
+            self.broken = at.state is ManifestState.BROKEN
             for problem in (*at.problems, *served.problems):
                 log.warning("%s, line %s: %s", PATH, problem.line, problem.message)
             projects = [project_from(served.entries[name]) for name in sorted(served.entries)]

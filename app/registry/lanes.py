@@ -96,6 +96,11 @@ class Lanes:
                 await held.enter_async_context(lane.turn)
             yield
 
+    @property
+    def waiting(self) -> int:
+        """How many proposals wait for their turn."""
+        return sum(len(lane.waiting) for lane in list(self._lanes.values()))
+
     async def finish(self) -> None:
         """Wait until nothing is queued, for a server that stops, but not for a Git host that does not answer."""
         if tasks := [lane.task for lane in self._lanes.values() if lane.task]:

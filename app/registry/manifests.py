@@ -54,6 +54,8 @@ class Manifests:
         self._at: Memory[ManifestAt] = Memory()
         self._entries: Memory[tuple[Entry | None]] = Memory()
         self._listed: Memory[Listing] = Memory()
+        self.found = {"memory": 0, "cache": 0, "git": 0}
+        """How many were found where."""
 
     async def get(self, project: Project, blob: str | None) -> Manifest:
         """The manifest of a blob known to be readable (`ManifestAt.blob`); None is an empty one."""
@@ -61,9 +63,12 @@ class Manifests:
             return EMPTY
         remembered = self._memory.get(blob)
         if isinstance(remembered, Manifest):
+            self.found["memory"] += 1
             return remembered
         if cached := await self._from_cache(blob):
+            self.found["cache"] += 1
             return cached
+        self.found["git"] += 1
         manifest = await self._offload(self.load, self._git.repository(project.name), blob)
         await self.share(blob, manifest)
         return manifest

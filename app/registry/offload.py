@@ -33,6 +33,11 @@ class Offload:
         here = copy_context()  # whoever asks has the same trail there
         return await loop.run_in_executor(self._pool, lambda: here.run(work, *args, **kwargs))
 
+    @property
+    def waiting(self) -> int:
+        """How much work waits for a thread."""
+        return self._pool._work_queue.qsize()  # noqa: SLF001  the pool tells it in no other way
+
     def close(self) -> None:
         """Wait for what runs, then end the threads and the processes."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -56,6 +56,16 @@ class Publisher:
         self._source: Source | None = None  # what is to be read into it next
         self._accepted: str | None = None  # up to here all is, and the position is still before it
         self._moved_at = float("-inf")
+        self._waiting_since: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many events this process has read that the queue has not accepted. There may be more in the journal."""
+        return len(self._backlog) if self._backlog is not None else 0
+
+    def waits(self, now: float | None = None) -> float:
+        """For how many seconds there has always been something to send; by time.monotonic."""
+        return (now or time.monotonic()) - self._waiting_since if self._waiting_since is not None else 0.0
 
     async def step(self) -> bool:
         """Send one batch; tells whether there may be more to send now.
@@ -63,12 +73,15 @@ class Publisher:
         Raises StoreError, QueueUnavailableError above all: what was not accepted waits for the next step.
         """
         if not await self._elected():
-            self._backlog = None
+            self._backlog = self._waiting_since = None
             return False
+        self._waiting_since = self._waiting_since or time.monotonic()
         backlog = await self._offload.abroad(self._filled)
         if batch := backlog.batch():
             backlog.settle(batch, await self._queue.send(batch))
-        return await self._offload.abroad(self._moved, backlog)
+        more = await self._offload.abroad(self._moved, backlog)
+        self._waiting_since = self._waiting_since if more else None
+        return more
 
     async def _elected(self) -> bool:
         try:

@@ -85,6 +85,11 @@ class Pushes:
         task.add_done_callback(self._landing.discard)
         return await asyncio.shield(task)
 
+    @property
+    def landing(self) -> int:
+        """How many pushes are being checked, or wait for it."""
+        return len(self._landing)
+
     async def finish(self) -> None:
         """Wait for what is landing, for a server that stops."""
         await asyncio.gather(*self._landing, return_exceptions=True)

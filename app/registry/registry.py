@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,10 @@ class Registry:
         self._stores = stores
         self._listed = Project("", remote_url=stores.catalogue_url)  # stands for the catalogue; none is called so
         self._schedule = Schedule(remote_seconds)
-        self._unreachable: str | None = None
+        self.unreachable: str | None = None
+        """Why the catalogue could not be fetched, where it lies elsewhere."""
+        self.followed_at = time.monotonic()
+        """When the last look at everything ended, by time.monotonic."""
         self._room = asyncio.Semaphore(LOOKING_ABROAD)
         self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LOOKING))
         self._looking: dict[str, asyncio.Task[None]] = {}
@@ -156,6 +160,7 @@ class Registry:
             if project:
                 self._schedule.soon(project)
         await self._sync(await self.sync.moved(list(self.catalogue.projects.values())))
+        self.followed_at = time.monotonic()
 
     async def hear(self) -> None:
         """Tell of what other servers wrote, and serve it. What this misses, `follow` sees."""
@@ -172,12 +177,12 @@ class Registry:
 
     async def _fetch_catalogue(self) -> None:
         """Where it lies elsewhere and nobody answers, what is here of it is served."""
-        said, self._unreachable = self._unreachable, None
+        said, self.unreachable = self.unreachable, None
         try:
             await self.offload.abroad(self._stores.catalogue.fetch)
         except StoreError as error:
-            self._unreachable = str(error)
-            if self._unreachable != said:
+            self.unreachable = str(error)
+            if self.unreachable != said:
                 log.warning("the catalogue cannot be fetched: %s", error)
 
     async def _sync(self, projects: Sequence[Project]) -> None:

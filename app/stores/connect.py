@@ -23,6 +23,8 @@ from app.stores.objects.local import LocalObjects
 from app.stores.ports import Cache, GitHost, NewCommit, ObjectStore, Queue, Repository, Signature
 from app.stores.secret import shared_secret, signing_secret
 from app.stores.serving import GitService
+from app.stores.timed import TimedGit, TimedRepository
+from app.stores.timings import Timings
 
 STARTING_SECONDS = 5.0
 """For which a server that is going to share the directory may still be alone in it."""
@@ -67,12 +69,13 @@ class Connected:
 
 
 @asynccontextmanager
-async def connect(places: Places) -> AsyncIterator[Connected]:
+async def connect(places: Places, timings: Timings | None = None) -> AsyncIterator[Connected]:
     """Open the stores, and start a private cache when none is named; both end with the block.
 
     Only servers that name a cache may share a directory. The first of them, still alone, takes away what a killed
-    server left. Raises StoreError.
+    server left. `timings` says how long they take. Raises StoreError.
     """
+    timings = timings or Timings()
     data_dir, redis_url, queue_url = places.data_dir, places.redis_url, places.queue_url
     with _lock(data_dir) as lock:
         alone = lock.alone()
@@ -81,20 +84,20 @@ async def connect(places: Places) -> AsyncIterator[Connected]:
         if not alone:
             lock.share()
         secret = shared_secret(places.secret) if places.secret else signing_secret(data_dir / "secret")
-        objects = await _objects(places, secret, alone=alone)
+        objects = await _objects(places, secret, timings, alone=alone)
         mirrors = _mirrors(places)
-        git = HostedGit(data_dir / "git", mirrors)
-        catalogue = await asyncio.to_thread(_catalogue, places, mirrors)
-        queue = queue_at(queue_url) if queue_url else None
+        git = TimedGit(HostedGit(data_dir / "git", mirrors), timings)
+        catalogue = TimedRepository(await asyncio.to_thread(_catalogue, places, mirrors), timings)
+        queue = queue_at(queue_url, timings) if queue_url else None
         service = _service(data_dir / "git")
         if redis_url is not None:
             lock.share()
-            yield Connected(git, catalogue, _named(redis_url), objects, queue, secret, service)
+            yield Connected(git, catalogue, _named(redis_url, timings), objects, queue, secret, service)
             return
         valkey = PrivateValkey(data_dir / "cache")
         await valkey.start()
         try:
-            yield Connected(git, catalogue, RedisCache(valkey.url), objects, queue, secret, service)
+            yield Connected(git, catalogue, RedisCache(valkey.url, timings=timings), objects, queue, secret, service)
         finally:
             await valkey.stop()
 
@@ -136,10 +139,10 @@ def _catalogue_at(mirrors: Mirrors, url: str, first: NewCommit) -> Repository:
     return catalogue
 
 
-def _named(redis_url: str) -> RedisCache:
+def _named(redis_url: str, timings: Timings) -> RedisCache:
     """Raises StoreError, which repeats nothing of the URL: what is wrong in it may be a part of its password."""
     try:
-        return RedisCache(redis_url)
+        return RedisCache(redis_url, timings=timings)
     except ValueError:
         message = (
             "REGISTRY_REDIS_URL cannot be used. Write redis://:password@host:6379/0, rediss://… or unix://…, and in "
@@ -159,7 +162,7 @@ def look_into(places: Places) -> tuple[GitHost, Repository, Cache]:
     return HostedGit(places.data_dir / "git", mirrors), _catalogue(places, mirrors), MemoryCache()
 
 
-async def _objects(places: Places, secret: bytes, *, alone: bool) -> ObjectStore:
+async def _objects(places: Places, secret: bytes, timings: Timings, *, alone: bool) -> ObjectStore:
     """The bucket, asked what it can do, or the data directory's own folder. Raises StoreError."""
     if places.objects_url is None:
         local = LocalObjects(places.data_dir / "objects", places.base_url, secret)
@@ -170,19 +173,19 @@ async def _objects(places: Places, secret: bytes, *, alone: bool) -> ObjectStore
     from app.stores.objects.s3 import S3Objects  # noqa: PLC0415 (the same)
 
     try:
-        bucket = S3Objects(Address.parse(places.objects_url), places.objects_multipart_bytes)
+        bucket = S3Objects(Address.parse(places.objects_url), places.objects_multipart_bytes, timings)
     except ValueError as error:
         raise StoreError(f"REGISTRY_OBJECTS_URL cannot be used: {error}.") from error
     await bucket.start()
     return bucket
 
 
-def queue_at(url: str) -> Queue:
+def queue_at(url: str, timings: Timings | None = None) -> Queue:
     """The queue of that address; nothing is asked of it yet. Raises StoreError for one that cannot be used."""
     from app.stores.events.sqs import Address, SqsQueue  # noqa: PLC0415 (half a second that only a queue is worth)
 
     try:
-        return SqsQueue(Address.parse(url))
+        return SqsQueue(Address.parse(url), timings=timings)
     except ValueError as error:
         raise StoreError(f"REGISTRY_QUEUE_URL cannot be used: {error}.") from error
 

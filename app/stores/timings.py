@@ -6,8 +6,25 @@ from threading import Lock
 from time import perf_counter
 from typing import TypeAlias
 
+from app.stores.errors import (
+    CacheUnavailableError,
+    ObjectsUnavailableError,
+    QueueUnavailableError,
+    RemoteUnavailableError,
+    RepositoryCorruptError,
+)
+
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds: where one bucket ends and the next begins."""
+FAULTS = (
+    CacheUnavailableError,
+    ObjectsUnavailableError,
+    QueueUnavailableError,
+    RemoteUnavailableError,
+    RepositoryCorruptError,
+    OSError,
+)
+"""What counts as a failure of a store. That something is not there, or was moved by others, is an answer."""
 Span: TypeAlias = Callable[[BaseException | None], None]
 """Ends what a tracer began, and says what it ended in."""
 
@@ -37,6 +54,8 @@ class Timings:
         self._lock = Lock()
         self.took: dict[tuple[str, str], Histogram] = {}
         self.failed: dict[tuple[str, str], int] = {}
+        self.failing: set[str] = set()
+        """The stores whose last answer was none."""
 
     def of(self, store: str, operation: str) -> "Timing":
         """Measures the time of a block."""
@@ -50,7 +69,10 @@ class Timings:
                 histogram = self.took.setdefault(key, Histogram())
                 if failed:
                     self.failed[key] = self.failed.get(key, 0) + 1
+                    self.failing.add(key[0])
         histogram.add(seconds)
+        if self.failing and not failed:
+            self.failing.discard(key[0])
 
 
 class Timing:
@@ -68,6 +90,6 @@ class Timing:
         self._began = perf_counter()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._timings.add(self._key, perf_counter() - self._began, failed=isinstance(error, Exception))
+        self._timings.add(self._key, perf_counter() - self._began, failed=isinstance(error, FAULTS))
         if self._span:
             self._span(error)

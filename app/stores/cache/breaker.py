@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from redis.exceptions import RedisError, ResponseError
 
 from app.stores.errors import CacheUnavailableError
+from app.stores.timings import Timings
 
 AWAY = (RedisError, OSError, EOFError, RuntimeError)
 """What is raised where there is no answer; the last by uvloop, of a connection that was closed at once."""
@@ -18,29 +19,31 @@ NONSENSE = (ValueError, TypeError, AttributeError, LookupError)
 class Breaker:
     """Remembers that the server does not answer, and lets one caller every `pause` seconds find out again.
 
-    An exchange takes at most `timeout` seconds.
+    An exchange takes at most `timeout` seconds; `timings` says how long they take.
     """
 
-    def __init__(self, timeout: float, pause: float) -> None:
+    def __init__(self, timeout: float, pause: float, timings: Timings) -> None:
+        self._timings = timings
         self._timeout = timeout
         self._pause = pause
         self._retry_at: float | None = None
 
     @asynccontextmanager
-    async def exchange(self) -> AsyncIterator[None]:
+    async def exchange(self, operation: str = "read") -> AsyncIterator[None]:
         """One exchange with the server. Raises CacheUnavailableError, whatever goes wrong."""
         self._enter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                yield
-        except ResponseError as error:
-            self._retry_at = None
-            raise refused(error) from error
-        except AWAY as error:
-            self._retry_at = time.monotonic() + self._pause
-            raise CacheUnavailableError(f"The cache did not answer: {error or type(error).__name__}") from error
-        except NONSENSE as error:
-            raise senseless(error) from error
+        with self._timings.of("cache", operation):
+            try:
+                async with asyncio.timeout(self._timeout):
+                    yield
+            except ResponseError as error:
+                self._retry_at = None
+                raise refused(error) from error
+            except AWAY as error:
+                self._retry_at = time.monotonic() + self._pause
+                raise CacheUnavailableError(f"The cache did not answer: {error or type(error).__name__}") from error
+            except NONSENSE as error:
+                raise senseless(error) from error
         self._retry_at = None
 
     def _enter(self) -> None:

@@ -31,6 +31,7 @@ from app.stores.cache.batches import Batches
 from app.stores.cache.breaker import AWAY, NONSENSE, Breaker, refused, senseless
 from app.stores.cache.moves import Moves
 from app.stores.errors import CacheUnavailableError
+from app.stores.timings import Timings
 
 PREFIX = "ml-registry:3:"
 DERIVED_SECONDS = 30 * 24 * 3600
@@ -118,7 +119,15 @@ class RedisCache:
     answer, calls fail at once for `pause` seconds; then one of them tries again.
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.25, pause: float = 1.0, connections: int = 32) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 0.25,
+        pause: float = 1.0,
+        connections: int = 32,
+        timings: Timings | None = None,
+    ) -> None:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
@@ -134,7 +143,7 @@ class RedisCache:
         self._lease = self._redis.register_script(_LEASE)
         self._timeout = timeout
         self._pause = pause
-        self._breaker = Breaker(timeout, pause)
+        self._breaker = Breaker(timeout, pause, timings or Timings())
         self._lookups = Batches(self._looked_up)
         self._moves = Moves(url, f"{PREFIX}moved", timeout=timeout, pause=pause)
         self._name = uuid4().hex.encode()
@@ -142,7 +151,7 @@ class RedisCache:
 
     async def ticket(self) -> int:
         """See Cache."""
-        async with self._breaker.exchange():
+        async with self._breaker.exchange("ticket"):
             first, last = await self._take_ticket(keys=[f"{PREFIX}tickets"], args=[self._last, TICKET_SECONDS])
             self._first, self._last = int(first), int(last)
             return self._last
@@ -165,7 +174,7 @@ class RedisCache:
             fields += [field, f"{ticket}-" if value is None else b"%d=%b" % (ticket, _sealed(field, value))]
         moved = True  # unless the server says that it did not
         try:
-            async with self._breaker.exchange():
+            async with self._breaker.exchange("move"):
                 keys = [_pointers(project), f"{PREFIX}tickets"]
                 moved = bool(await self._move(keys=keys, args=[ticket, TICKET_SECONDS, *fields]))
         finally:
@@ -210,19 +219,19 @@ class RedisCache:
         """See Cache. They expire after 30 days, also where the server evicts nothing."""
         if not values:
             return
-        async with self._breaker.exchange(), self._redis.pipeline(transaction=False) as pipeline:
+        async with self._breaker.exchange("store"), self._redis.pipeline(transaction=False) as pipeline:
             for name, value in values.items():
                 pipeline.set(f"{PREFIX}{name}", value, ex=DERIVED_SECONDS)
             await pipeline.execute()
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See Cache. Everybody asks for a name with the same `seconds`."""
-        async with self._breaker.exchange():
+        async with self._breaker.exchange("lease"):
             return bool(await self._lease(keys=[f"{PREFIX}lease:{name}"], args=[holder, round(seconds * 1000)]))
 
     async def wake(self) -> None:
         """See Cache."""
-        async with self._breaker.exchange():
+        async with self._breaker.exchange("wake"):
             await self._redis.publish(f"{PREFIX}wake", self._name)
 
     async def wakes(self) -> AsyncGenerator[None, None]:

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.stores.errors import QueueUnavailableError
 from app.stores.ports import Message
+from app.stores.timings import Timings
 
 SECONDS = 5.0  # to connect, and to wait for an answer
 NAME = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo\Z")
@@ -68,7 +69,8 @@ class SqsQueue:
     Nothing is tried twice in here: whoever sends knows better what to send again, and when.
     """
 
-    def __init__(self, address: Address, *, seconds: float = SECONDS) -> None:
+    def __init__(self, address: Address, *, seconds: float = SECONDS, timings: Timings | None = None) -> None:
+        self._timings = timings or Timings()
         self._address = address
         self._config = AioConfig(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
         self._open = AsyncExitStack()
@@ -78,6 +80,10 @@ class SqsQueue:
 
     async def send(self, messages: Sequence[Message]) -> frozenset[str]:
         """See Queue."""
+        with self._timings.of("queue", "send"):
+            return await self._send(messages)
+
+    async def _send(self, messages: Sequence[Message]) -> frozenset[str]:
         try:
             await self._connect()
             answer = await self._client.send_message_batch(QueueUrl=self._url, Entries=[*map(_entry, messages)])

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.stores.errors import ObjectsUnavailableError
 from app.stores.ports import SignedRequest
+from app.stores.timings import Timings
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 20.0
@@ -67,7 +68,8 @@ class Address:
 class Bucket:
     """Asks and signs for one bucket, through one client that is opened when it is first needed."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, timings: Timings | None = None) -> None:
+        self._timings = timings or Timings()
         self.address = address
         self._config = AioConfig(
             signature_version="s3v4",
@@ -97,7 +99,7 @@ class Bucket:
 
     async def answer(self, operation: str, refusals: Collection[int], **members: Any) -> dict[str, Any]:
         """The same with these refusals, by their HTTP status, for answers. A bucket that is not there is no answer."""
-        with self.told():
+        with self._timings.of("objects", operation), self.told():
             client = await self._connected()
             try:
                 answer: dict[str, Any] = await getattr(client, operation)(Bucket=self.address.bucket, **members)

@@ -15,6 +15,7 @@ from app.stores.objects.headers import checksum, content_disposition, media_type
 from app.stores.objects.multipart import S3Multipart
 from app.stores.objects.probe import Abilities, probe
 from app.stores.ports import ObjectKey, ObjectStat, SignedRequest
+from app.stores.timings import Timings
 
 log = logging.getLogger("ml_registry.objects")
 
@@ -25,8 +26,8 @@ class S3Objects:
     So is everything where the store does not check what it is sent: what is sent in parts is checked here.
     """
 
-    def __init__(self, address: Address, multipart_bytes: int) -> None:
-        self._bucket = Bucket(address)
+    def __init__(self, address: Address, multipart_bytes: int, timings: Timings | None = None) -> None:
+        self._bucket = Bucket(address, timings)
         self._abilities: Abilities | None = None
         self._probing = asyncio.Lock()
         self._multipart_bytes = multipart_bytes
