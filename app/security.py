@@ -28,13 +28,13 @@ def is_loopback(host: str) -> bool:
 class SameSite:
     """Refuses requests that a foreign web page made a browser send.
 
-    The Host has to be one of ours, else a page could rebind its own name to this address; and an Origin, where the
-    browser sends one, has to be the Host itself.
+    The Host has to be one of ours, else a page could rebind its own name to this address; None takes any, for where
+    callers sign in such a page has nothing to show. An Origin, where the browser sends one, has to be the Host itself.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK_NAMES) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None = LOOPBACK_NAMES) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = None if hosts is None else frozenset(hosts)
         self._problem = lru_cache(KEPT)(self._look)  # most requests say the same of these
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +53,7 @@ class SameSite:
         hosts = [value.decode("latin-1") for name, value in headers if name == HOST]
         origins = [value.decode("latin-1") for name, value in headers if name == ORIGIN]
         host = hosts[0] if len(hosts) == 1 else ""
-        if _name(host) not in self._hosts:
+        if not host or (self._hosts is not None and _name(host) not in self._hosts):
             return f"This server does not go by the name {host!r}; set REGISTRY_PUBLIC_URL to it."
         if any(origin.partition("://")[2] != host for origin in origins):
             pages = ", ".join(map(repr, origins))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from app.registry.access.identity import Role
+from app.registry.access.policy import EVERYTHING
 from app.registry.model import Project, SyncStatus
 from app.resolvers.context import Context
 from app.resolvers.paging import Page, Request
@@ -24,8 +25,10 @@ def page(context: Context, first: int | None, after: str | None, prefix: str | N
 
 
 async def create(context: Context, project: Project, default_branch: str) -> Project:
-    """A new project, made by the caller."""
+    """A new project, made by the caller. The registry's own credentials open what lies elsewhere: that takes more."""
     context.demand(project.name, Role.ADMIN)
+    if project.remote_url is not None:
+        context.demand(EVERYTHING, Role.ADMIN)
     return await context.registry.create_project(project, default_branch, context.caller)
 
 

@@ -129,6 +129,10 @@ def test_two_tokens_at_once_are_none(company: Company) -> None:
     assert company.server.client.get("/graphql?query={__typename}", headers=headers).status_code == 401
 
 
+def test_where_callers_sign_in_a_server_goes_by_any_name(company: Company) -> None:
+    assert company.server.client.get("/readyz", headers={"host": "10.1.2.3:8000"}).status_code == 200
+
+
 def test_each_sees_the_projects_they_have_a_role_in(company: Company) -> None:
     seen = {who: company.projects(who) for who in ("admin", "reader", "outsider")}
     assert seen == {"admin": ["ads/clicks", "search/ranker"], "reader": ["search/ranker"], "outsider": ["ads/clicks"]}

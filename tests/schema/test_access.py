@@ -39,8 +39,10 @@ READER = Identity(GRACE, frozenset({ANYONE, "user:grace"}))
 POLICY = b"""
 grants:
   - {who: ["user:grace"], role: reader, projects: ["search/*"]}
+  - {who: ["user:lead"], role: admin, projects: ["search/*"]}
   - {who: ["user:root"], role: admin, projects: ["*"]}
 """
+LEAD = Identity(ADA, frozenset({ANYONE, "user:lead"}))
 ROOT = Identity(ADA, frozenset({ANYONE, "user:root"}))
 MUTATIONS = {
     "createBranch": {"project": "search/ranker", "name": "x", "from": "main"},
@@ -143,6 +145,15 @@ def test_whether_a_project_can_be_made_tells_nothing_of_whether_it_is_there(
 ) -> None:
     answer = worlds.mutate(who, "createProject", {"name": name})
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+
+
+def test_what_the_registrys_own_credentials_open_is_taken_in_by_an_admin_of_everything_alone(worlds: Worlds) -> None:
+    members = {"name": "search/else", "remoteUrl": "https://git.example.org/ads/secret.git"}
+    refused = worlds.mutate(LEAD, "createProject", members)
+    assert [error["extensions"]["code"] for error in refused["errors"]] == ["FORBIDDEN"]
+    assert worlds.mutate(LEAD, "createProject", {"name": "search/here"})["data"]["createProject"]
+    tried = worlds.mutate(ROOT, "createProject", {**members, "name": "search/Else"})
+    assert "FORBIDDEN" not in str(tried)
 
 
 def test_an_upload_that_others_began_is_neither_shown_nor_completed(worlds: Worlds) -> None:

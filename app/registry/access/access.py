@@ -6,7 +6,7 @@ from threading import Lock
 from app.registry.access.file import read_policy
 from app.registry.access.identity import Identity, Role
 from app.registry.access.page import LIMITS, PATH, PolicyError
-from app.registry.access.policy import ANYONE, Globs, Grant, Policy
+from app.registry.access.policy import ANYONE, EVERYTHING, Globs, Grant, Policy
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError
 from app.stores.ports import Repository
@@ -14,7 +14,7 @@ from app.stores.ports import Repository
 BRANCH = "main"
 REMEMBERED = 10_000
 """Roles that are remembered; each is found anew in microseconds."""
-OPEN = Policy(grants=(Grant(frozenset({ANYONE}), Role.ADMIN, Globs(["*"])),))
+OPEN = Policy(grants=(Grant(frozenset({ANYONE}), Role.ADMIN, Globs([EVERYTHING])),))
 """What holds while nobody has to sign in."""
 MISSING = "there is none yet; make the first token with: ml-registry token create NAME --role admin"
 log = logging.getLogger("ml_registry.access")

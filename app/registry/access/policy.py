@@ -10,6 +10,8 @@ from app.registry.model import Actor
 
 TOKEN = "mlr_"  # noqa: S105 - what each begins with
 """How the text of an API token begins."""
+EVERYTHING = "*"
+"""The pattern of every project. Whoever has a role in what is called so has it everywhere, for no project is."""
 ANYONE = "anyone"
 """The name of everybody who has signed in."""
 
