@@ -70,6 +70,7 @@ EXPLORER = Path(__file__).parent / "explorer"
 def create_app(settings: Settings, *, with_demo: bool = False, spans: "Spans | None" = None) -> Starlette:
     """The ASGI application. Its stores are opened and closed with its lifespan; `spans` are drawn where given."""
     limits, record, timings = Limits(), Record(spans), Timings(spans.exchange if spans else None)
+    rates = limits.rates()
 
     async def make_context(connection: HTTPConnection) -> Context:
         return _context(connection, await caller(connection.app.state.sign_in, connection.scope))
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, spans: "Spans | N
         return Grant(make, None if identity.expires_at is None else identity.expires_at - time.time(), identity.who)
 
     def _context(connection: HTTPConnection, identity: Identity) -> Context:
-        return Context(connection.app.state.registry, identity, limits, strong=asks_anew(connection.scope))
+        return Context(connection.app.state.registry, identity, limits, asks_anew(connection.scope), rates)
 
     engine = Engine(
         build_schema(), limits, public=(RegistryError,), details=details, told=refusal_of, plans=settings.shortcuts

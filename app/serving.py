@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from app.http.peers import HttpProtocol, SocketProtocol
 from app.logs import configure_logging
 from app.main import create_app
 from app.registry import names
+from app.resolvers.limits import LIMITS
 from app.security import is_loopback
 from app.settings import Settings, SettingsError, refuse_unknown, traces_wanted
 from app.stores.errors import StoreError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from app.tracing import Spans
 
 GRACE_SECONDS = 6
+OTHER_FILES = 4096  # which repositories, stores and what runs beside them may have open
 SWITCH_SECONDS = 0.0005  # for which a thread that parses or reads Git may hold up the event loop
 # A collection of everything holds up everybody, and finds little: it waits for two million new objects.
 COLLECT = (700, 10, 300)
@@ -91,6 +94,8 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_SECONDS,
             http=HttpProtocol,
             ws=SocketProtocol,
+            limit_concurrency=_room_for_connections(),
+            timeout_keep_alive=LIMITS.idle_seconds,
             ws_max_size=MAX_BODY,
             ws_per_message_deflate=False,
         )
@@ -117,6 +122,16 @@ class _Server(uvicorn.Server):
         """Close subscriptions first: they would never end by themselves."""
         await self._app.state.edge.close_all()
         await super().shutdown(sockets)
+
+
+def _room_for_connections() -> int:
+    """How many connections there may be: as many as are served, where the system lets this process have the files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = LIMITS.connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return LIMITS.connections if soft == resource.RLIM_INFINITY else min(LIMITS.connections, soft - soft // 4)
 
 
 def _stopped_already(_number: int, _frame: FrameType | None) -> None:

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from app.http.errors import Code, Refusal
 
 BLOCK = 1 << 20
-STALLED_SECONDS = 60.0
-LEAST_SENT = 256 << 10
+STALLED_SECONDS = 20.0
+LEAST_SENT = 64 << 10
 """Bytes that a client sends in `STALLED_SECONDS`, or it is hung up on: others may wait for its place."""
 CLOSE = {"connection": "close"}
 
@@ -71,6 +71,16 @@ async def _decoded(request: Request) -> AsyncIterator[bytes]:
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
     """The body as it comes. Raises Refusal for a client that sends nothing more, or next to nothing."""
+    try:
+        async for chunk in in_time(request):
+            yield chunk
+    except TimeoutError:
+        message = "Next to nothing was sent for a while; try again over a better line."
+        raise Refusal(Code.REQUEST_TIMEOUT, message, headers=CLOSE) from None
+
+
+async def in_time(request: Request) -> AsyncIterator[bytes]:
+    """The same. Raises TimeoutError for such a client."""
     chunks, clock = aiter(request.stream()), asyncio.get_running_loop().time
     sent, deadline = 0, clock() + STALLED_SECONDS
     while True:
@@ -79,9 +89,6 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
-        except TimeoutError:
-            message = "Next to nothing was sent for a while; try again over a better line."
-            raise Refusal(Code.BAD_REQUEST, message, headers=CLOSE) from None
         sent += len(chunk)
         if sent >= LEAST_SENT:
             sent, deadline = 0, clock() + STALLED_SECONDS

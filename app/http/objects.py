@@ -8,14 +8,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from app.http.intake import in_time
 from app.registry.trail import fails
 from app.stores.errors import LinkRefusedError
 from app.stores.objects.headers import checksum, content_disposition
 from app.stores.objects.links import Link
 from app.stores.objects.local import BLOCK, LocalObjects
 from app.stores.ports import ObjectKey
-
-STALLED_AFTER = 60.0  # seconds an upload may send nothing
 
 
 def object_routes(objects: LocalObjects) -> list[Route]:
@@ -52,16 +51,12 @@ async def _put(objects: LocalObjects, link: Link, request: Request) -> Response:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    chunks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(STALLED_AFTER):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise LinkRefusedError(408, "UPLOAD_STALLED", "Nothing more was sent for a while: try again.") from None
-        yield chunk
+    try:
+        async for chunk in in_time(request):
+            yield chunk
+    except TimeoutError:
+        message = "Next to nothing was sent for a while: try again over a better line."
+        raise LinkRefusedError(408, "UPLOAD_STALLED", message) from None
 
 
 class _Download(FileResponse):

@@ -98,7 +98,9 @@ async def commit_changes(
 ) -> Committed:
     """Commit changes of artifacts."""
     project, request = await _to_write(context, request)
-    return await context.registry.artifacts.commit(project, request, changes, context.caller, pending)
+    done = await context.registry.artifacts.commit(project, request, changes, context.caller, pending)
+    context.count_uploads(done.uploads)
+    return done
 
 
 async def restore(context: Context, request: WriteRequest, name: str, revision: str) -> Committed:

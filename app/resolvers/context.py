@@ -1,16 +1,19 @@
 """What one operation knows: the registry, who asks and what they may, and what the answer rests on."""
 
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.registry.access.identity import Identity, Role
+from app.registry.access.rates import Rates
 from app.registry.branches import Branches
 from app.registry.errors import ForbiddenError, NotFoundError, Subject
 from app.registry.model import Actor, Project
 from app.registry.near import Near
 from app.registry.registry import Registry
+from app.registry.uploads import Upload
 from app.resolvers.footing import Footing
-from app.resolvers.limits import Limits
+from app.resolvers.limits import LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Context:
     identity: Identity
     limits: Limits
     strong: bool = field(default=False, compare=False)
+    rates: Rates = field(default_factory=LIMITS.rates, compare=False)
     footing: Footing = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,3 +83,15 @@ class Context:
         """Where the branches of a project are looked up; the answer rests on them."""
         self.footing.on_branches(project)
         return self.registry.branches if self.strong else self.registry.near
+
+    def count_mutation(self) -> None:
+        """Something is about to be changed. Raises RateLimitedError."""
+        self.rates.mutations.take(self.who, time.monotonic())
+
+    def count_presigns(self, count: int) -> None:
+        """So many requests are about to be signed. Raises RateLimitedError."""
+        self.rates.presigns.take(self.who, time.monotonic(), count)
+
+    def count_uploads(self, uploads: Iterable[Upload]) -> None:
+        """What was signed for uploads, which nobody knew before: it counts against the next."""
+        self.rates.presigns.pay(self.who, time.monotonic(), sum(len(upload.requests) for upload in uploads))

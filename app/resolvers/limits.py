@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.registry.access.rates import Rate, Rates
 from app.registry.lanes import WAITING
 
 
@@ -40,6 +41,13 @@ class Limits:
     sockets: int = 5000
     caller_sockets: int = 2000
     socket_operations: int = 100
+
+    def rates(self) -> Rates:
+        """New buckets, all full."""
+        return Rates(
+            Rate("mutations", per_second=self.mutations_per_second, at_once=self.mutations_at_once),
+            Rate("presigned requests", per_second=self.presigns_per_second, at_once=self.presigns_at_once),
+        )
 
 
 LIMITS = Limits()

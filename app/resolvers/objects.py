@@ -28,6 +28,7 @@ async def download(context: Context, project: Project, pin: ObjectPin, expires_i
         raise InvalidInputError.of("expiresIn", f"A link works for 1 to {MAX_SECONDS} seconds, not {seconds}.")
     if await state(context, project, pin) is not ObjectState.READY:
         return None
+    context.count_presigns(1)
     return await context.registry.transfers.download(project, pin, seconds)
 
 
@@ -46,13 +47,20 @@ async def create_uploads(
     ]
     if issues:
         raise InvalidInputError(issues)
-    return await context.registry.transfers.create(project, [pin_of(wanted) for wanted in objects], checked=checked)
+    context.count_presigns(1)
+    pins = [pin_of(wanted) for wanted in objects]
+    made = await context.registry.transfers.create(project, pins, checked=checked)
+    context.count_uploads(made)
+    return made
 
 
 async def upload(context: Context, upload_id: str, wanted: Sequence[WantedPart] | None) -> Upload:
     """An upload as the store has it now, with requests for its parts. Raises InvalidInputError, NotFoundError."""
     context.require(context.registry.uploads.ticket(upload_id).project, Role.WRITER)
-    return await context.registry.uploads.resume(upload_id, wanted)
+    context.count_presigns(1)
+    resumed = await context.registry.uploads.resume(upload_id, wanted)
+    context.count_uploads([resumed])
+    return resumed
 
 
 async def complete_upload(context: Context, upload_id: str, etags: Sequence[str] | None) -> Completed:

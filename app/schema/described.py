@@ -15,6 +15,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
 from strawberry import UNSET
+from strawberry.extensions import FieldExtension
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
@@ -147,9 +148,18 @@ def _show(view: type, value: object) -> Any:
     return None if value is None else view(**{holds(view): value})
 
 
+class _Counted(FieldExtension):
+    """Holds callers to as many mutations as they may send."""
+
+    async def resolve_async(self, next_: Callable[..., Any], source: Any, info: strawberry.Info, **given: Any) -> Any:
+        """Count it, then do it."""
+        info.context.count_mutation()
+        return await next_(source, info, **given)
+
+
 def mutation(resolver: Callable[..., Any]) -> Any:
     """A field of the mutation root."""
-    return _with_arguments(strawberry.mutation(resolver), resolver)
+    return _with_arguments(strawberry.mutation(resolver, extensions=[_Counted()]), resolver)
 
 
 def subscription(resolver: Callable[..., Any]) -> Any:

@@ -310,7 +310,7 @@ async def test_a_client_that_sends_next_to_nothing_more_is_hung_up_on(
                 yield portion
 
     answer = await client.post("/git/p/git-receive-pack", content=trickle(), headers=PUSH)
-    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
 
 
 async def test_a_client_that_sends_slowly_and_steadily_is_heard_out(

@@ -18,6 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from app.http import intake
 from app.http import objects as endpoint
 from app.stores.objects.local import LocalObjects
 from app.stores.ports import ObjectKey, SignedRequest
@@ -263,7 +264,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(objects: LocalObject
 
 
 async def test_a_client_that_falls_silent_is_sent_away(objects: LocalObjects, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "STALLED_AFTER", 0.05)
+    monkeypatch.setattr(intake, "STALLED_SECONDS", 0.05)
     request = await signed_put(objects)
     reader, writer = await asyncio.open_connection(urlsplit(request.url).hostname, urlsplit(request.url).port)
     await start_put(writer, request, BODY[:1000])

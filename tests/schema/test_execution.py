@@ -13,9 +13,10 @@ from app.resolvers import artifacts
 from app.resolvers.context import Context
 from app.resolvers.limits import Limits
 from app.schema.build import build_schema
+from app.schema.errors import details
 from tests.support.domain import ADA, Desk, signed_in
 
-ENGINE = Engine(build_schema(), Limits(), public=(RegistryError,))
+ENGINE = Engine(build_schema(), Limits(), public=(RegistryError,), details=details)
 BYTES = b"bytes"
 DIGEST = "sha256:" + hashlib.sha256(BYTES).hexdigest()
 OBJECT = {"digest": DIGEST, "size": len(BYTES)}
@@ -297,3 +298,45 @@ async def test_an_unexpected_failure_of_a_mutation_is_masked_too(desk: Desk, mon
     assert "hunter2" not in str(answer)
     monkeypatch.undo()
     assert (await commit(desk, a_put("a")))["__typename"] == "CommitArtifactsSuccess"
+
+
+# ── How much a caller may ask for in a second ────────────────────────────────────────────────
+
+
+async def told(context: Context, query: str, **variables: Any) -> dict[str, Any]:
+    """The only error of an answer."""
+    (error,) = (await ENGINE.execute(ENGINE.prepare(query), variables, context, "request-1"))["errors"]
+    extensions: dict[str, Any] = error["extensions"]
+    return extensions
+
+
+async def test_more_mutations_than_a_caller_may_send_are_refused_and_change_nothing(desk: Desk) -> None:
+    limits = Limits(mutations_at_once=2, mutations_per_second=1)
+    context = Context(desk.registry, signed_in(ADA), limits, rates=limits.rates())
+    make = """mutation($name: String!) {
+      createBranch(input: {project: "search/ranker", name: $name}) { __typename } }"""
+    for name in ("one", "two"):
+        answer = await ENGINE.execute(ENGINE.prepare(make), {"name": name}, context, "request-1")
+        assert answer == {"data": {"createBranch": {"__typename": "CreateBranchSuccess"}}}
+    extensions = await told(context, make, name="three")
+    assert extensions["code"] == "RATE_LIMITED"
+    assert 0 < extensions["retryAfter"] <= 1
+    assert await desk.registry.branches.get(desk.project, "three") is None
+
+
+async def test_each_field_of_a_mutation_counts(desk: Desk) -> None:
+    limits = Limits(mutations_at_once=2, mutations_per_second=1)
+    context = Context(desk.registry, signed_in(ADA), limits, rates=limits.rates())
+    one = 'syncProject(input: {project: "search/ranker"}) { __typename }'
+    assert (await told(context, f"mutation {{ a: {one} b: {one} c: {one} }}"))["code"] == "RATE_LIMITED"
+
+
+async def test_more_presigned_requests_than_a_caller_may_have_are_refused(desk: Desk) -> None:
+    limits = Limits(presigns_at_once=2, presigns_per_second=1)
+    context = Context(desk.registry, signed_in(ADA), limits, rates=limits.rates())
+    ask_for = """mutation($objects: [ObjectInput!]!) {
+      createUploads(input: {project: "search/ranker", objects: $objects}) { __typename } }"""
+    objects = [{"digest": f"sha256:{number:064}", "size": 1} for number in range(5)]
+    first = await ENGINE.execute(ENGINE.prepare(ask_for), {"objects": objects}, context, "request-1")
+    assert first == {"data": {"createUploads": {"__typename": "CreateUploadsSuccess"}}}
+    assert (await told(context, ask_for, objects=objects))["retryAfter"] > 3  # what the first had counts, too

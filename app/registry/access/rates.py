@@ -1,6 +1,7 @@
 """How often a caller may do something: a token bucket each, for as many callers as are worth remembering."""
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 from app.registry.errors import RateLimitedError
 
@@ -35,3 +36,16 @@ class Rate:
             del self._left[next(iter(self._left))]
         if missing > ROUNDING:
             raise RateLimitedError(self._what, self._per_second, missing / self._per_second)
+
+    def pay(self, who: Hashable, now: float, count: int) -> None:
+        """Take what nobody knew of before: it is not refused, and paid for by waiting after."""
+        left, before = self._left.get(who, (self._at_once, now))
+        self._left[who] = left - count, before
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What callers are held to: mutations, each field of an operation, and presigned requests."""
+
+    mutations: Rate
+    presigns: Rate
