@@ -1,5 +1,6 @@
 """Runs GraphQL documents against the schema: parsed and checked once, executed often, errors fit to be shown."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -130,19 +131,22 @@ class Engine:
     async def _run(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
     ) -> Result:
-        if operation.plans and (data := await operation.plans.answer(variables, context)) is not None:
-            return {"data": data}
-        result = execute(
-            self._schema,
-            operation.document,
-            context_value=context,
-            variable_values=dict(variables),
-            operation_name=operation.name,
-            executor_class=self._executor_class,
-            max_coercion_errors=MAX_ERRORS,
-            is_awaitable=IS_AWAITABLE,
-        )
-        return self._result(await result if isawaitable(result) else result, request_id)
+        try:
+            if operation.plans and (data := await operation.plans.answer(variables, context)) is not None:
+                return {"data": data}
+            result = execute(
+                self._schema,
+                operation.document,
+                context_value=context,
+                variable_values=dict(variables),
+                operation_name=operation.name,
+                executor_class=self._executor_class,
+                max_coercion_errors=MAX_ERRORS,
+                is_awaitable=IS_AWAITABLE,
+            )
+            return self._result(await result if isawaitable(result) else result, request_id)
+        except asyncio.CancelledError as error:
+            raise _stray(error) from error
 
     async def stream(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str
@@ -249,6 +253,14 @@ class Engine:
 def _about(operation: OperationDefinitionNode, query: str) -> About:
     name = operation.name.value if operation.name else ""
     return About(operation.operation.value, name, hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _stray(error: asyncio.CancelledError) -> Exception:
+    """What a cancellation is that nobody asked this task for: a fault of what it waited for. Raises any other."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    return RuntimeError("what was waited for was cancelled")
 
 
 def _encoded(result: Result) -> bytes:

@@ -31,7 +31,7 @@ class Offload:
         """Run `work` in a thread and answer what it answers, or raise what it raises."""
         loop = asyncio.get_running_loop()
         here = copy_context()  # whoever asks has the same trail there
-        return await loop.run_in_executor(self._pool, lambda: here.run(work, *args, **kwargs))
+        return await loop.run_in_executor(self._pool, _tellable, lambda: here.run(work, *args, **kwargs))
 
     @property
     def waiting(self) -> int:
@@ -42,3 +42,11 @@ class Offload:
         """Wait for what runs, then end the threads and the processes."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.apart.close()
+
+
+def _tellable(work: Callable[[], T]) -> T:
+    """What `work` answers. Two faults would not reach who waits: a future takes neither for what it is."""
+    try:
+        return work()
+    except (StopIteration, asyncio.CancelledError) as error:
+        raise RuntimeError(f"{type(error).__name__} in a thread") from error

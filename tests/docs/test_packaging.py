@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +21,15 @@ def test_every_locked_dependency_has_a_version_and_hashes_and_no_address() -> No
     assert len(pins) > 40
     assert len(re.findall(r"^[^\s#].*\\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE)) == len(pins)
     assert "://" not in lock
+
+
+def test_what_is_locked_fits_what_is_asked_for() -> None:
+    lock = dict(
+        re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for asked in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]]):
+        assert lock[canonicalize_name(asked.name)] in asked.specifier, asked
 
 
 def test_the_lock_of_the_page_names_packages_by_hash_and_no_address() -> None:
