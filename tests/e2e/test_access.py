@@ -1,11 +1,14 @@
 """A server on which callers sign in: what each may do through each of its doors, decided by a file in Git."""
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +256,24 @@ def test_a_listener_hears_of_what_they_may_see_and_is_closed_once_the_token_is_r
             socket.recv(timeout=5)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4403
+
+
+def test_a_socket_is_closed_when_its_token_expires_and_the_token_opens_nothing_after(company: Company) -> None:
+    token, good = "mlr_" + "e" * 43, company.policy
+    expires = (datetime.now(UTC) + timedelta(seconds=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    entry = f'  brief: {{hash: "sha256:{digest}", role: reader, projects: ["*"], expires: {expires}}}\n'
+    company.write_policy(good.replace("tokens:\n", "tokens:\n" + entry))
+    headers = {"authorization": f"Bearer {token}"}
+    ask = partial(company.server.client.post, "/graphql", json={"query": NAMES}, headers=headers)
+    eventually(lambda: ask().status_code == 200)
+    with opened(company, headers["authorization"]) as socket:
+        assert json.loads(socket.recv(timeout=5)) == {"type": "connection_ack"}
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, ask().status_code) == (4403, 401)
+    company.write_policy(good)
 
 
 def test_a_stream_ends_once_its_token_is_revoked(company: Company) -> None:
