@@ -81,8 +81,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unused += len(data)
         super().data_received(data)
         if self._unused > HEAD_SIZE and not self.transport.is_closing():
-            message = f"The head of a request has at most {HEAD_SIZE} bytes; send less."
-            self._refuse(Refusal(Code.HEAD_TOO_LARGE, message, headers={"connection": "close"}))
+            self.send_400_response("")
         self._await_request()
 
     def handle_websocket_upgrade(self) -> None:
@@ -119,6 +118,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head of a request is there: if it is no socket's, an answer begins."""
+        if self._unused > HEAD_SIZE and len(self.url) + len(b"\r\n".join(map(b": ".join, self.headers))) > HEAD_SIZE:
+            raise _HeadTooLargeError  # which ends in send_400_response
         if not self.url.startswith(b"/"):
             self._go_by_target()
         self._unused = 0
@@ -130,7 +131,11 @@ class HttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Say that nothing can be read here, and close."""
         del msg
-        self._refuse(Refusal(Code.BAD_REQUEST, UNREADABLE, headers={"connection": "close"}))
+        if self._unused > HEAD_SIZE:
+            message = f"The head of a request has at most {HEAD_SIZE} bytes; send less."
+            self._refuse(Refusal(Code.HEAD_TOO_LARGE, message, headers={"connection": "close"}))
+        else:
+            self._refuse(Refusal(Code.BAD_REQUEST, UNREADABLE, headers={"connection": "close"}))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say why what comes here is no request, and close."""
@@ -146,6 +151,10 @@ class HttpProtocol(HttpToolsProtocol):
         if host:
             authority = self.url.partition(b"://")[2].partition(b"/")[0]
             self.headers[:] = [*(header for header in self.headers if header[0] != b"host"), (b"host", authority)]
+
+
+class _HeadTooLargeError(Exception):
+    """What the parser is stopped with."""
 
 
 class _Joined:

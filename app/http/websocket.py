@@ -95,8 +95,10 @@ class Session:
         """Talk until either side closes. Every operation has ended, its generators closed, when this returns."""
         known = PROTOCOL in self._websocket.scope.get("subprotocols", ())
         await self._websocket.accept(PROTOCOL if known else None)
-        if not known:
-            self._stop(4406, f"Speak the subprotocol {PROTOCOL}")
+        if not known:  # nor is anything read of it
+            self._timer.cancel()
+            await self._close(_Close(4406, f"Speak the subprotocol {PROTOCOL}"))
+            return
         watch, reader = asyncio.create_task(self._outlet.watch()), asyncio.create_task(self._read(connections))
         ends: list[asyncio.Future[Any]] = [reader, self._stopping]
         try:

@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.http import websocket as edge_websocket
+from app.http.graphql import Edge
 from tests.support.codes import loads
 
 PROTOCOL = "graphql-transport-ws"
@@ -279,6 +280,22 @@ async def test_a_failure_while_authorising_closes_with_1011_and_tells_nothing(li
 async def test_another_subprotocol_closes_with_4406(live: Any, subprotocol: str | None) -> None:
     async with connect(f"ws://{live.address}", additional_headers=_protocols(subprotocol)) as socket:
         assert await close_code(socket) == 4406
+
+
+async def test_what_is_said_in_another_subprotocol_is_not_read(edge: Edge) -> None:
+    init = {"type": "websocket.receive", "text": '{"type": "connection_init"}'}
+    coming, sent = iter([{"type": "websocket.connect"}, init]), []
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "websocket", "path": "/graphql", "headers": [], "subprotocols": ["graphql-ws"]}
+    await edge(scope, receive, send)
+    assert sent == ["websocket.accept", "websocket.close"]
+    assert next(coming) == init
 
 
 def _protocols(subprotocol: str | None) -> dict[str, str]:

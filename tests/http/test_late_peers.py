@@ -155,6 +155,18 @@ def test_a_head_without_an_end_is_answered_431(live: Any, flood: bytes) -> None:
     assert live.world.contexts == 0
 
 
+@pytest.mark.parametrize(
+    "whole",
+    [HEAD + b"x: y\r\n" * 20_000 + b"\r\n", HEAD + b"x: " + b"y" * 70_000 + b"\r\n\r\n"],
+    ids=["many headers", "one header"],
+)
+def test_a_head_that_is_too_large_is_answered_431_though_it_is_all_there(live: Any, whole: bytes) -> None:
+    with connected(live.address) as made:
+        made.sendall(whole)
+        assert until_the_end(made).startswith(b"HTTP/1.1 431")
+    assert live.world.contexts == 0
+
+
 def test_trailers_without_an_end_are_not_kept(live: Any) -> None:
     with connected(live.address) as made:
         with suppress(OSError):
