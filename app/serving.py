@@ -120,8 +120,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close subscriptions first: they would never end by themselves."""
-        await self._app.state.edge.close_all()
-        await super().shutdown(sockets)
+        edge = self._app.state.edge
+        await edge.close_all()
+        await asyncio.gather(super().shutdown(sockets), edge.finish(GRACE_SECONDS))
 
 
 def _room_for_connections() -> int:

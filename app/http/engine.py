@@ -47,7 +47,6 @@ KEPT_DOCUMENTS = 256
 KEPT_LENGTH = 16 * 1024
 """Characters of a document that is worth keeping; longer ones carry their values inside and never come again."""
 
-FINISH_SECONDS = 1.5
 _TOOK_TOO_LONG = "The query took longer than {:g} s and was ended; ask for less at once, or try again later."
 _GOES_ON = (
     "The mutation takes longer than {:g} s and goes on: it may be done soon, or fail. Send it again with the same "
@@ -124,9 +123,9 @@ class Engine:
         except TimeoutError as error:
             raise Refusal(Code.OPERATION_TIMEOUT, _TOOK_TOO_LONG.format(seconds)) from error
 
-    async def finish(self) -> None:
-        """Wait for mutations that go on though nobody does, for a server that stops, but not for long."""
-        await self._landing.finish(FINISH_SECONDS)
+    async def finish(self, seconds: float) -> None:
+        """Wait for mutations that nobody waits for any more, but no longer than this."""
+        await self._landing.finish(seconds)
 
     async def _run(
         self, operation: Operation, variables: Mapping[str, Any], context: object, request_id: str

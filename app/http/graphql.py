@@ -75,7 +75,10 @@ class Edge:
     async def close_all(self) -> None:
         """End every socket and stream, for a server that is about to stop."""
         await self.connections.close_all()
-        await self._engine.finish()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for mutations that nobody waits for any more, but no longer than this."""
+        await self._engine.finish(seconds)
 
     async def _grant_from_handshake(self, websocket: WebSocket, params: Mapping[str, Any]) -> Grant:
         del params

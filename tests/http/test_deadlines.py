@@ -126,7 +126,7 @@ async def test_a_server_that_stops_waits_for_mutations_nobody_waits_for(
 ) -> None:
     await ask(client, "mutation { work }")
     asyncio.get_running_loop().call_later(SECONDS, work.may_end.set)
-    await edge.close_all()
+    await edge.finish(10)
     assert work.became == "done"
 
 
