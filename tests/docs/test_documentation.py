@@ -1,12 +1,17 @@
 """What the documentation lists is what the code has."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
+
+from strawberry.utils.str_converters import to_camel_case
 
 from app.http.errors import Code as EndpointCode
 from app.http.errors import Refusal
 from app.registry.manifest.model import Code as ManifestCode
+from app.resolvers.limits import LIMITS
 from app.schema.errors import handlers
+from app.schema.system import Limits as SchemaLimits
 from app.settings import PREFIX, Settings
 from tests.support.codes import LINKS, refusals
 
@@ -45,6 +50,19 @@ def test_every_code_that_closes_a_socket_is_documented() -> None:
     said = set(re.findall(r"(?:_Close\(|_stop\(|_stop, )(\d{4})", source))
     by_the_frames = {"1002", "1007", "1009"}
     assert listed("errors.md", "Codes that close a socket") == said | by_the_frames
+
+
+def test_every_limit_is_documented_with_its_number_and_its_refusal() -> None:
+    text = (ROOT / "docs/limits.md").read_text()
+    rows = re.findall(r"^\| `([A-Za-z]+)` \| ([0-9]+)[^|]*\|[^|]*\| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+    shown = SchemaLimits.of(LIMITS)
+    assert {name: int(number) for name, number, _ in rows} == {
+        to_camel_case(one.name): int(getattr(shown, one.name)) for one in fields(SchemaLimits)
+    }
+    named = {code for *_, refusal in rows for code in re.findall(r"`([A-Z_]+)`", refusal)}
+    assert named <= refusals() | set(map(str, EndpointCode))
+    for code, status in re.findall(r"`([A-Z_]+)`, (\d{3})", text):
+        assert Refusal(code, "").status == int(status), code
 
 
 def test_every_setting_is_documented() -> None:
