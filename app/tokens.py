@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from app.logs import configure_logging
 from app.main import places_of
 from app.registry.access.file import ROLES, author_from, problem_with_glob, problem_with_token_name
 from app.registry.access.page import PolicyError
@@ -71,6 +72,7 @@ def scope_of(role: str, projects: list[str], days: int, author: str | None) -> S
 @contextmanager
 def _catalogue(places: Places) -> Iterator[Tokens]:
     """The tokens of a registry. What goes wrong with them ends the program with a sentence."""
+    configure_logging()  # the audit has a line for each that is made or revoked
     try:
         _, repository, _ = look_into(places)
         yield Tokens(repository)

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import canaries
 from tests.support.codes import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,8 @@ class Server:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, event_hooks={"response": [check]})
+        shown, hooks = {"cookie": f"session={canaries.COOKIE}"}, {"response": [check]}
+        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=shown, event_hooks=hooks)
 
     def git(self, project: str) -> Path:
         """Where a hosted project's repository lies."""
@@ -81,6 +83,7 @@ def spawn(data_dir: Path, *options: str, port: int, **environment: str) -> tuple
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
     variables = {"PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT), "REGISTRY_ACTOR_NAME": "Ada"}
     variables |= {"REGISTRY_ACTOR_EMAIL": "ada@example.org", **environment}
+    variables = canaries.seeded({**os.environ, **environment}) | variables
     with log.open("ab") as output:
         process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=output)
     return process, log
@@ -97,7 +100,7 @@ def start(data_dir: Path, *options: str, port: int | None = None, **environment:
 
 @contextmanager
 def running(data_dir: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
-    """A server for the time of a block."""
+    """A server for the time of a block, which said nothing secret all the while."""
     server = start(data_dir, *options, port=port, **environment)
     try:
         yield server
@@ -109,6 +112,7 @@ def running(data_dir: Path, *options: str, port: int | None = None, **environmen
             except subprocess.TimeoutExpired:
                 server.stop(signal.SIGKILL)
                 raise
+    assert not (found := canaries.heard(server.log.read_bytes())), f"secrets are in the log: {found}"
 
 
 def _await(server: Server) -> None:

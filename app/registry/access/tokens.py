@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.registry import audit
 from app.registry.access.edit import with_token, without_token
 from app.registry.access.file import read_policy
 from app.registry.access.identity import Role
@@ -69,6 +70,7 @@ class Tokens:
             return with_token(data, name, fields)
 
         self._commit(create, f"Create token {name}", actor)
+        audit.said("create token", token=name, who=actor.email, **scope.fields)
         return text
 
     def revoke(self, name: str, actor: Actor) -> None:
@@ -80,6 +82,7 @@ class Tokens:
             return without_token(data, name)
 
         self._commit(revoke, f"Revoke token {name}", actor)
+        audit.said("revoke token", token=name, who=actor.email)
 
     def _commit(self, change: Callable[[bytes], bytes], message: str, actor: Actor) -> None:
         self._repository.fetch()
