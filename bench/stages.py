@@ -25,7 +25,7 @@ STAGES = {
     "manifests, branches, versions": r"app/registry/",
     "kept answers": r"app/http/kept",
     "the answer as JSON": r"encode_json$",
-    "the log": r"app/observability",
+    "the log": r"app/(observability|logs|http/record)",
     "the endpoint: body, headers, document": r"app/http/(?!peers)|app/security|app/main",
     "uvicorn: receiving, parsing, heads": r"/uvicorn/|app/http/peers|/starlette/",
     "the loop: tasks": r"asyncio/runners",
