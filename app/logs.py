@@ -22,7 +22,7 @@ SECRETS = re.compile(
     r"(?<=://)[^/?#\s'\"]*@"  # a user and a password in a URL
     r"|\bmlr_[\w-]{8,}"  # an API token
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?i:\b(?:bearer|basic)\s+)[\w+/=.~-]{6,}"
+    r"|(?i:\b(?:bearer|basic)\s+)[\w+/=.~-]{12,}"
     r"|(?i:(?<=[?&])(?:signature|x-amz-[a-z-]+|x-goog-[a-z-]+|token|upload)=)[^&\s'\"]+"
 )
 HIDDEN = "[hidden]"
