@@ -39,7 +39,7 @@ from app.http.straight import Straight
 from app.http.websocket import Grant
 from app.observability import RequestLog
 from app.registry.access.identity import Identity
-from app.registry.access.sign_in import SignIn
+from app.registry.access.sign_in import Issuer, SignIn
 from app.registry.errors import RegistryError
 from app.registry.health import Examination
 from app.registry.model import Actor
@@ -51,7 +51,7 @@ from app.schema.build import build_schema
 from app.schema.errors import details
 from app.security import LOOPBACK_NAMES, SameSite
 from app.settings import Settings
-from app.stores.connect import Connected, Places, connect
+from app.stores.connect import Connected, Places, connect, keys_of
 from app.stores.objects.local import LocalObjects
 from app.stores.timings import Timings
 from app.workers.expire import expire
@@ -131,7 +131,7 @@ def _lifespan(
             app.router.routes.extend([*served, *git_routes(stores.service), *_operations(app, registry, timings)])
             app.state.registry = registry
             owner = Actor(settings.actor_name, settings.actor_email)
-            app.state.sign_in = SignIn(registry.access, owner)
+            app.state.sign_in = SignIn(registry.access, owner, _issuer(settings))
             await registry.start()
             if with_demo and settings.catalog_url is None and not registry.catalogue.projects:
                 await demo.create(registry, owner)
@@ -169,9 +169,19 @@ def _registry(settings: Settings, limits: Limits, stores: Connected) -> Registry
         max_changes=limits.commit_changes,
         max_size=limits.file_size,
         remote_seconds=settings.remote_seconds,
-        sign_in=settings.sign_in,
+        sign_in=settings.requires_sign_in,
         strict_pushes=settings.strict_pushes,
     )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    """Who says who people are, if anybody is trusted to."""
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    from app.registry.access.keys import Keys  # noqa: PLC0415 (a tenth of a second that only an issuer is worth)
+    from app.registry.access.oidc import OidcIssuer  # noqa: PLC0415 (the same)
+
+    return OidcIssuer(settings.oidc_issuer, settings.oidc_audience, Keys(keys_of(settings.oidc_issuer)))
 
 
 def _workers(

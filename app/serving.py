@@ -70,7 +70,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         raise _stop(f"These settings cannot be used: {problems}") from error
     if problems := "; ".join(_problems(settings)):
         raise _stop(f"These settings cannot be used: {problems}")
-    if not is_loopback(settings.host) and not settings.sign_in:
+    if not is_loopback(settings.host) and not settings.requires_sign_in:
         raise _stop(
             f"{settings.host} can be reached from other machines, and this server would let in whoever reaches it. Set "
             "REGISTRY_SIGN_IN=true and make a token with `ml-registry token create`, or listen on 127.0.0.1."
@@ -146,6 +146,8 @@ def _problems(settings: Settings) -> Iterator[str]:
             yield f"{name}: {problem}"
     if settings.catalog_url and not settings.secret:
         yield "secret: Servers of one catalogue need the same: set REGISTRY_SECRET to 32 random characters or more."
+    if bool(settings.oidc_issuer) != bool(settings.oidc_audience):
+        yield "oidc_issuer: It goes with REGISTRY_OIDC_AUDIENCE; set both or none."
     public = urlsplit(settings.base_url)
     if public.scheme not in {"http", "https"} or not public.hostname or public.path:
         yield "public_url: It is like https://registry.example.org, without a path."

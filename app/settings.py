@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     sign_in: bool = Field(
         default=False, description="Whether callers have to sign in; they also do once access.yml is there."
     )
+    oidc_issuer: str | None = Field(
+        None, description="The OpenID Connect issuer whose tokens people sign in with, as they name it: https://…."
+    )
+    oidc_audience: str | None = Field(None, description="What tokens of that issuer name this registry by.")
     actor_name: str = Field(default_factory=_user, description="Who changes things here while nobody signs in.")
     actor_email: str = Field(default_factory=lambda: f"{_user()}@localhost", description="Their address.")
     hook_secret: SecretStr | None = Field(
@@ -76,6 +80,11 @@ class Settings(BaseSettings):
     remote_seconds: float = Field(
         30.0, gt=0, description="Seconds, a fifth more or less, between two looks at a repository that lies elsewhere."
     )
+
+    @property
+    def requires_sign_in(self) -> bool:
+        """Whether callers have to sign in from the first moment on."""
+        return self.sign_in or self.oidc_issuer is not None
 
     @property
     def base_url(self) -> str:

@@ -20,7 +20,7 @@ from app.stores.git.hosted import DiskRepository, HostedGit
 from app.stores.git.mirrored import Mirrors
 from app.stores.git.serving import StockService
 from app.stores.objects.local import LocalObjects
-from app.stores.ports import Cache, GitHost, NewCommit, ObjectStore, Queue, Repository, Signature
+from app.stores.ports import Cache, GitHost, KeySource, NewCommit, ObjectStore, Queue, Repository, Signature
 from app.stores.secret import shared_secret, signing_secret
 from app.stores.serving import GitService
 from app.stores.timed import TimedGit, TimedRepository
@@ -178,6 +178,16 @@ async def _objects(places: Places, secret: bytes, timings: Timings, *, alone: bo
         raise StoreError(f"REGISTRY_OBJECTS_URL cannot be used: {error}.") from error
     await bucket.start()
     return bucket
+
+
+def keys_of(issuer: str) -> KeySource:
+    """The keys of an issuer; nothing is asked of it yet. Raises StoreError for an address that cannot be used."""
+    from app.stores.keys.discovery import PublishedKeys  # noqa: PLC0415 (a client that only an issuer is worth)
+
+    try:
+        return PublishedKeys(issuer)
+    except ValueError as error:
+        raise StoreError(f"REGISTRY_OIDC_ISSUER cannot be used. {error}") from error
 
 
 def queue_at(url: str, timings: Timings | None = None) -> Queue:

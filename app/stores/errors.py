@@ -83,6 +83,10 @@ class QueueUnavailableError(StoreError):
     """The queue accepted nothing, or what it accepted is not known. Never fatal: Git has what there is to send."""
 
 
+class KeysUnavailableError(StoreError):
+    """The keys of an issuer cannot be had: it does not answer, or not with what an issuer has to say."""
+
+
 class ObjectsUnavailableError(StoreError):
     """The object store did not answer, or not with what it was asked for. Trying again may succeed."""
 

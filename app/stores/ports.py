@@ -1,13 +1,13 @@
-"""What the registry needs from the places where things are kept: four ports and their records.
+"""What the registry needs from the places where things are kept: five ports and their records.
 
 Every adapter of a port passes the same suite under `tests/contracts/`. Adapters raise `app.stores.errors` only.
-What Git clients elsewhere are served with is a fifth port, in `app.stores.serving`.
+What Git clients elsewhere are served with is a sixth port, in `app.stores.serving`.
 """
 
 from collections.abc import AsyncGenerator, Collection, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 # ── Git ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -382,3 +382,13 @@ class Queue(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection. The queue is not used after."""
+
+
+# ── Keys ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class KeySource(Protocol):
+    """Where an issuer of tokens publishes the keys it signs them with."""
+
+    async def fetch(self) -> Sequence[Mapping[str, Any]]:
+        """Its keys as they are now, each a JWK (RFC 7517) of which nothing is checked. Raises KeysUnavailableError."""
