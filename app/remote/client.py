@@ -41,14 +41,17 @@ class AddressError(ValueError):
 
 
 class Client:
-    """Asks one server, until it is closed. `url` is as `endpoint` takes it; proxies of the environment are used."""
+    """Asks one server, until it is closed. `url` is as `endpoint` takes it; proxies of the environment are used.
 
-    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
+    With a `token` it says who asks; a token is printable ASCII.
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._endpoint = endpoint(url)
         self._timeout = timeout
         try:
             self._http = httpx.Client(
-                headers=HEADERS,
+                headers=HEADERS | ({"authorization": f"Bearer {token}"} if token else {}),
                 timeout=timeout,
                 follow_redirects=False,
                 trust_env=not _is_loopback(self._endpoint.host),

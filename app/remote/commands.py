@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from app.remote import reading, views
-from app.remote.asking import EXITS, LOCAL, Server, asking
+from app.remote.asking import EXITS, LOCAL, Server, Token, asking
 from app.remote.client import Client, read_json
 from app.remote.queries import Place
 from app.remote.screen import Screen, note, write_json
@@ -42,6 +42,7 @@ def ls(  # noqa: PLR0913  one for each option
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many; all otherwise.")] = None,
     as_json: AsJson = False,
     server: Server = LOCAL,
+    token: Token = None,
 ) -> None:
     """List projects, a project's artifacts, or its branches."""
     wanted = _filter(name, kind, label, meta, text)
@@ -50,7 +51,7 @@ def ls(  # noqa: PLR0913  one for each option
         raise typer.BadParameter("Name a project to look into.", param_hint="PROJECT")
     if branches and narrowed:
         raise typer.BadParameter("It lists every branch; leave the other conditions out.", param_hint="--branches")
-    with asking(server) as client:
+    with asking(server, token) as client:
         if project is None:
             _show(reading.projects(client, limit).nodes, views.projects, as_json=as_json)
         elif branches:
@@ -71,10 +72,11 @@ def show(
     *,
     as_json: AsJson = False,
     server: Server = LOCAL,
+    token: Token = None,
 ) -> None:
     """Show everything about an artifact."""
     place = _place(project, branch, at)
-    with asking(server) as client:
+    with asking(server, token) as client:
         found = reading.artifact(client, place, artifact)
         _show(found, views.artifact, as_json=as_json)
 
@@ -90,6 +92,7 @@ def log(  # noqa: PLR0913  one for each option
     changes: Annotated[bool, typer.Option("--changes", "-p", help="Show what each commit did.")] = False,
     as_json: AsJson = False,
     server: Server = LOCAL,
+    token: Token = None,
 ) -> None:
     """Show who changed what, when and why, newest first.
 
@@ -97,7 +100,7 @@ def log(  # noqa: PLR0913  one for each option
     artifact has the changes of its values; one that was deleted has them at a revision from before: --at main~1.
     """
     place = _place(project, branch, at)
-    with asking(server) as client:
+    with asking(server, token) as client:
         if artifact is not None:
             done = reading.artifact_history(client, place, artifact, limit)
             _show(done.nodes, views.committed_changes, as_json=as_json)
@@ -110,7 +113,7 @@ def log(  # noqa: PLR0913  one for each option
 
 
 @remote.command(epilog=EXITS)
-def diff(
+def diff(  # noqa: PLR0913  one for each option
     project: Project,
     base: Annotated[str, typer.Argument(help="The revision to compare from.")],
     head: Annotated[str, typer.Argument(help="The revision to compare to.")],
@@ -119,9 +122,10 @@ def diff(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 when something differs.")] = False,
     as_json: AsJson = False,
     server: Server = LOCAL,
+    token: Token = None,
 ) -> None:
     """Show what differs between two revisions, artifact by artifact and value by value."""
-    with asking(server) as client:
+    with asking(server, token) as client:
         found = reading.comparison(client, project, base, head, artifact)
     _show(found, views.comparison, as_json=as_json)
     if not found.changes.nodes:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app.remote import reading, views
-from app.remote.asking import EXITS, LOCAL, Server, asking
+from app.remote.asking import EXITS, LOCAL, Server, Token, asking
 from app.remote.bookmark import Bookmark
 from app.remote.following import follow
 from app.remote.screen import Screen, json_line, note
@@ -60,6 +60,7 @@ def watch(  # noqa: PLR0913  one for each option
     as_json: AsJson = False,
     command: Command = None,
     server: Server = LOCAL,
+    token: Token = None,
 ) -> None:
     """Show what happens, as it happens.
 
@@ -72,7 +73,7 @@ def watch(  # noqa: PLR0913  one for each option
     wanted = {name: value for name, value in (given | listed).items() if value is not None}
     handle = _runs(command) if command is not None else _prints_json if as_json else _shows(Screen())
     bookmark = Bookmark(since, cursor_file)
-    with _resumable(bookmark), asking(server) as client:
+    with _resumable(bookmark), asking(server, token) as client:
         if bookmark.cursor is None and (cursor := reading.event_cursor(client)):
             bookmark.move(cursor)
         with closing(follow(client, wanted, bookmark.cursor)) as events:

@@ -18,12 +18,14 @@ PAGE_INFO = {"hasNextPage": False, "endCursor": None}
 
 
 @contextmanager
-def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
-    """The address of a server that gives every question the same answer."""
+def answering(status: int, body: bytes, heard: list[str | None] | None = None, **headers: str) -> Iterator[str]:
+    """The address of a server that gives every question the same answer; `heard` gets what callers sign in with."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
+            if heard is not None:
+                heard.append(self.headers["authorization"])
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
@@ -143,3 +145,20 @@ def test_an_address_may_be_given_with_its_path_or_without(address: str) -> None:
 def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(AddressError, match=r"is like https://registry\.example\.org"):
         endpoint(address)
+
+
+def test_a_token_is_sent_in_a_header_and_stands_in_no_address() -> None:
+    heard: list[str | None] = []
+    empty = data(projects={"nodes": [], "pageInfo": PAGE_INFO})
+    with answering(200, empty, heard) as url:
+        assert run(url, "ls", ML_REGISTRY_TOKEN="mlr_secret\n").code == 0
+        assert run(url, "ls", "--token", "mlr_other").code == 0
+        assert run(url, "ls", ML_REGISTRY_TOKEN="").code == 0
+    assert heard == ["Bearer mlr_secret", "Bearer mlr_other", None]
+
+
+@pytest.mark.parametrize("token", ["geheim geheim", "geheim\ngeheim", "geheim\u00fc"])
+def test_what_cannot_be_a_token_is_refused_and_not_repeated(token: str) -> None:
+    ran = run("http://127.0.0.1:1", "ls", ML_REGISTRY_TOKEN=token)
+    assert ran.code == 2
+    assert "geheim" not in ran.err
