@@ -100,7 +100,7 @@ def create_app(settings: Settings, *, with_demo: bool = False, spans: "Spans | N
         ],
         middleware=[
             Middleware(RequestLog, record=record),
-            Middleware(SameSite, hosts=None if settings.sign_in else _names(settings)),
+            Middleware(SameSite, hosts=None if settings.requires_sign_in else _names(settings)),
             Middleware(Straight, path=GRAPHQL, to=edge),
         ],
         exception_handlers={HTTPException: _misdirected},  # type: ignore[dict-item]  # any ASGI answer will do

@@ -15,9 +15,8 @@ from app.registry.access.tokens import Scope, Tokens
 from app.registry.model import Actor
 from app.stores.git.hosted import DiskRepository
 from tests.support.cli import Ran, call, run
-from tests.support.elsewhere import SECRET
+from tests.support.elsewhere import elsewhere
 from tests.support.git import clone, git, push_file
-from tests.support.githttp import bare, serving
 
 NOWHERE = "http://127.0.0.1:1"
 ACTOR = {"REGISTRY_ACTOR_NAME": "Ada", "REGISTRY_ACTOR_EMAIL": "ada@example.org"}
@@ -141,14 +140,14 @@ def test_where_no_registry_is_it_says_so_and_makes_none(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_that_lies_elsewhere_gets_its_token_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(tmp_path / "host") as host:
-        there = bare(tmp_path / "host", "catalog")
-        monkeypatch.setenv("REGISTRY_CATALOG_URL", host.url("catalog"))
-        monkeypatch.setenv("REGISTRY_SECRET", SECRET)
+    with elsewhere(tmp_path) as there:
+        catalogue = there.repository("catalog", manifest=None)
+        for name, value in {**there.settings, **there.shared}.items():
+            monkeypatch.setenv(name, value)
         ran = token(tmp_path / "var", "create", "ci", "--role", "writer")
         assert ran.code == 0, ran.err
-        assert [one.name for one in policy_in(there).tokens.values()] == ["ci"]
-        host.moods.every = "503"
+        assert [one.name for one in policy_in(catalogue).tokens.values()] == ["ci"]
+        there.host.moods.every = "503"
         again = token(tmp_path / "var", "create", "cd", "--role", "writer")
         assert (again.code, again.out) == (3, "")
 

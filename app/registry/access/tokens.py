@@ -12,7 +12,7 @@ from app.registry.access.edit import with_token, without_token
 from app.registry.access.file import read_policy
 from app.registry.access.identity import Role
 from app.registry.access.page import LIMITS, PATH, PolicyError
-from app.registry.access.policy import Policy, Token
+from app.registry.access.policy import TOKEN, Policy, Token
 from app.registry.catalogue import BRANCH, COMMITTER, TRIES, signature
 from app.registry.errors import ContentionError
 from app.registry.messages import with_trailers
@@ -20,8 +20,6 @@ from app.registry.model import SHA256, Actor
 from app.stores.errors import BlobTooLargeError, PathConflictError, RefMovedError, RepositoryBusyError
 from app.stores.ports import NewCommit, Repository
 
-PREFIX = "mlr_"
-"""What the text of every token begins with, so that people and scanners know one when they see it."""
 RANDOM_BYTES = 32
 
 
@@ -61,7 +59,7 @@ class Tokens:
 
     def create(self, name: str, scope: Scope, actor: Actor) -> str:
         """The text of a new token, which is kept nowhere. Raises TokenError, ContentionError."""
-        text = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+        text = TOKEN + secrets.token_urlsafe(RANDOM_BYTES)
         fields = {"hash": SHA256 + digest_of(text), **scope.fields}
 
         def create(data: bytes) -> bytes:
