@@ -3,9 +3,10 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, MalformedRangeHeader, Response
 from starlette.routing import Route
 
 from app.http.intake import in_time
@@ -60,7 +61,15 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 
 class _Download(FileResponse):
+    """The bytes, or the ranges of them that are asked for; a Range that is none counts for nothing."""
+
     chunk_size = BLOCK
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        with suppress(MalformedRangeHeader):
+            return super()._parse_range_header(http_range, file_size)
+        return []
 
 
 async def _get(objects: LocalObjects, link: Link, _request: Request) -> Response:

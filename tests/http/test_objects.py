@@ -321,6 +321,16 @@ async def test_ranges_give_the_bytes_asked_for(stored: str, http: httpx.AsyncCli
         assert (response.status_code, response.content) == (206, expected)
 
 
+@pytest.mark.parametrize(
+    "text", ["bytes=5-1", "bytes=a-b", "bytes=", "bytes", "lines=1-2", "bytes=" + "," * 9999, "bytes=" + "0-," * 1000]
+)
+async def test_a_range_that_is_none_or_too_many_gives_all_of_the_bytes(
+    stored: str, http: httpx.AsyncClient, text: str
+) -> None:
+    response = await http.get(stored, headers={"Range": text})
+    assert (response.status_code, response.content) == (200, BODY)
+
+
 async def test_several_ranges_come_as_parts(stored: str, http: httpx.AsyncClient) -> None:
     response = await http.get(stored, headers={"Range": "bytes=0-1,5-6"})
     assert response.status_code == 206
@@ -331,9 +341,9 @@ async def test_several_ranges_come_as_parts(stored: str, http: httpx.AsyncClient
     ]
 
 
-@pytest.mark.parametrize(("text", "status"), [("2048-", 416), ("-0", 416), ("5-2", 400), ("x", 400)])
-async def test_a_range_that_cannot_be_is_refused(stored: str, http: httpx.AsyncClient, text: str, status: int) -> None:
-    assert (await http.get(stored, headers={"Range": f"bytes={text}"})).status_code == status
+@pytest.mark.parametrize("text", ["2048-", "-0"])
+async def test_a_range_beyond_the_bytes_is_refused(stored: str, http: httpx.AsyncClient, text: str) -> None:
+    assert (await http.get(stored, headers={"Range": f"bytes={text}"})).status_code == 416
 
 
 async def test_a_range_of_other_bytes_gives_the_whole(stored: str, http: httpx.AsyncClient) -> None:
