@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from app.registry.background import Background
 from app.registry.catalogue import Catalogue
@@ -103,7 +104,7 @@ class Telling:
                 await self._begin()
                 records = await self._offload.abroad(self._record, moved, own)
             except StoreError as error:
-                self._moved, self._own = self._moved | moved, [*own, *self._own]
+                self._moved, self._own = self._moved | moved, _joined([*own, *self._own])
                 self._say(error)
                 return set()
             except BaseException:
@@ -233,3 +234,18 @@ class Telling:
 
     def _told(self, records: Sequence[Record], project: str | None) -> list[list[Told]]:
         return [self._derivation.told(record, project) for record in records]
+
+
+def _joined(moves: Iterable[Moved]) -> list[Moved]:
+    """The same with as few moves as say it, so that they stay few however long nothing can be told."""
+    joined: list[Moved] = []
+    last: dict[tuple[str, str], int] = {}
+    for move in moves:
+        branch = move.project, move.branch
+        number = last.get(branch)
+        if number is not None and joined[number].after == move.before:
+            joined[number] = replace(joined[number], after=move.after)
+        else:
+            last[branch] = len(joined)
+            joined.append(move)
+    return joined

@@ -7,10 +7,11 @@ import pytest
 from app.registry import telling
 from app.registry.errors import CursorExpiredError
 from app.registry.feed import Feed, Place, Told
-from app.registry.journal import Record
+from app.registry.journal import Journal, Record
 from app.registry.model import Event
 from app.registry.registry import Registry
 from app.registry.telling import Derivation
+from app.stores.errors import RepositoryBusyError
 from tests.support.domain import Desk, force, graft
 
 
@@ -176,3 +177,20 @@ async def test_writers_in_a_hurry_share_a_record_and_every_commit_is_told(
 async def test_a_place_of_another_registry_has_expired(desk: Desk, place: Place) -> None:
     with pytest.raises(CursorExpiredError):
         await rest(desk.registry, place, 1)
+
+
+async def test_what_waits_to_be_told_stays_little_and_is_told_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> list[Record]:
+        raise RepositoryBusyError("The catalogue is away.")
+
+    before = len(await past(desk))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "record", away)
+        for number in range(6):
+            await desk.put("a", x=number)
+            await desk.registry.telling.tell()
+        assert len(desk.registry.telling._own) == 1  # noqa: SLF001 - what a server keeps meanwhile is the point
+    await desk.registry.telling.tell()
+    assert len(await past(desk)) - before == 6
