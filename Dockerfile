@@ -26,11 +26,11 @@ RUN apt-get update \
 RUN useradd --uid 10001 --home-dir /data --no-create-home registry \
  && install --directory --owner registry --group registry /data
 COPY --from=packages /opt/ml-registry /opt/ml-registry
-ENV PATH=/opt/ml-registry/bin:$PATH REGISTRY_DATA_DIR=/data REGISTRY_PORT=8000
+# Others can reach it: it does not start before REGISTRY_SIGN_IN=true, or an issuer, is set.
+ENV PATH=/opt/ml-registry/bin:$PATH REGISTRY_DATA_DIR=/data REGISTRY_HOST=0.0.0.0 REGISTRY_PORT=8000
 WORKDIR /data
 VOLUME /data
 USER 10001
-# It listens on loopback: what lets people in has to share its network. See compose.yaml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f'http://127.0.0.1:{os.environ[\"REGISTRY_PORT\"]}/livez', timeout=3)"]
 ENTRYPOINT ["ml-registry"]
