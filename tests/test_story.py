@@ -19,6 +19,7 @@ from tests.support.server import ROOT, Server, running
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 ASK, PUBLISH, ASK_BACK, LOOK = [part for block in BLOCKS if "curl" in block for part in block.strip().split("\n\n")]
+(LOCK,) = re.findall(r"`(\S*ml-registry token create [^`]*)`", README)
 (LISTEN,) = re.findall(r"`(curl [^`]*text/event-stream[^`]*)`", README)
 
 
@@ -131,6 +132,17 @@ def test_the_listening_command_of_the_readme_prints_an_event(server: Server, her
         finally:
             curl.kill()
     assert json.loads(printed.removeprefix("data: "))["data"]["events"]["cursor"]
+
+
+def test_the_readme_makes_a_token_and_from_then_on_nobody_gets_in_without_one(tmp_path: Path) -> None:
+    with running(tmp_path / "var") as server:  # where the command looks for it
+        assert server.post("{ viewer { name } }").status_code == 200
+        token = sh(adapted(LOCK, server), tmp_path).strip()
+        eventually(lambda: server.post("{ viewer { name } }").status_code == 401, seconds=30)
+        answer = server.client.post(
+            "/graphql", json={"query": "{ viewer { name } }"}, headers={"authorization": f"Bearer {token}"}
+        )
+        assert answer.json() == {"data": {"viewer": {"name": "ada"}}}
 
 
 def test_the_server_says_where_it_is_and_three_things_to_try_that_work(server: Server, here: Path) -> None:

@@ -3,7 +3,10 @@
 import ast
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -18,6 +21,7 @@ from app.stores.cache.redis import RedisCache
 from app.stores.cache.valkey import PrivateValkey
 from app.stores.events.sqs import Address as QueueAddress
 from app.stores.objects.bucket import Address as BucketAddress
+from tests.support.server import free_port, running
 from tests.support.versions import known
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +45,19 @@ def last_stage() -> list[tuple[str, str]]:
     given = instructions()
     start = max(place for place, (word, _) in enumerate(given) if word == "FROM")
     return given[start:]
+
+
+def settings_of_the_image() -> dict[str, str]:
+    """Those it sets, but for the port and the place, which a test chooses."""
+    (given,) = [rest for word, rest in last_stage() if word == "ENV"]
+    pairs = [one.split("=", 1) for one in given.split()]
+    return {name: value for name, value in pairs if name in KNOWN - {"REGISTRY_PORT", "REGISTRY_DATA_DIR"}}
+
+
+def health_check() -> list[str]:
+    (check,) = [rest for word, rest in last_stage() if word == "HEALTHCHECK"]
+    command: list[str] = json.loads(check.partition("CMD ")[2])
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +116,19 @@ def test_the_image_ends_as_a_user_who_is_nobody() -> None:
 
 
 def test_the_image_says_whether_it_is_well() -> None:
-    (check,) = [rest for word, rest in last_stage() if word == "HEALTHCHECK"]
-    command = json.loads(check.partition("CMD ")[2])
+    command = health_check()
     assert command[:2] == ["python", "-c"]
     ast.parse(command[2])
     assert "/livez" in command[2]
+
+
+def test_the_image_serves_others_once_they_sign_in_and_calls_that_healthy(tmp_path: Path) -> None:
+    port, settings = free_port(), settings_of_the_image()
+    assert settings["REGISTRY_HOST"] == "0.0.0.0"  # noqa: S104 - the image alone, and what follows is why it may
+    command = [sys.executable, *health_check()[1:]]
+    with running(tmp_path / "data", "--no-demo", port=port, REGISTRY_SIGN_IN="true", **settings) as server:
+        assert server.post("{ viewer { name } }").status_code == 401
+        subprocess.run(command, env={**os.environ, "REGISTRY_PORT": str(port)}, check=True)
 
 
 def test_images_are_named_by_a_version_and_no_address(composed: dict[str, Any]) -> None:
@@ -120,7 +145,7 @@ def test_a_server_is_reached_through_the_proxy_alone(composed: dict[str, Any]) -
     assert len(servers(composed)) == 2
     for server in servers(composed):
         assert server["network_mode"] == "service:proxy"
-        assert "REGISTRY_HOST" not in server["environment"]
+        assert server["environment"]["REGISTRY_SIGN_IN"] == "true"
 
 
 def test_the_proxy_hands_on_to_the_ports_the_servers_listen_on(composed: dict[str, Any]) -> None:
@@ -168,7 +193,7 @@ def test_every_volume_and_file_it_mounts_is_there(composed: dict[str, Any]) -> N
             source = volume.partition(":")[0]
             if source.startswith("./deploy"):
                 assert (ROOT / source).is_file(), source
-            elif source != "./people":
+            else:
                 assert source in composed["volumes"], source
 
 
