@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -190,6 +192,19 @@ def test_git_takes_the_token_as_a_password_and_shows_each_what_they_may_see(comp
         words = ["git", "ls-remote", company.url(who, "ads/clicks" if who == "reader" else "search/ranker")]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (done.returncode, "not found" in done.stderr) == (128, True), done.stderr
+
+
+def test_git_takes_the_token_from_the_environment_by_the_helper_that_docs_git_shows(
+    company: Company, tmp_path: Path
+) -> None:
+    (shown,) = re.findall(r"^git config --global .*\n.*", (ROOT / "docs/git.md").read_text(), re.MULTILINE)
+    setting = shown.replace("https://registry.example.org", company.server.url)
+    variables = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "GIT_TERMINAL_PROMPT": "0"}
+    for who, status in (("reader", 0), ("outsider", 128)):
+        environment = {**os.environ, **variables, "ML_REGISTRY_TOKEN": company.tokens[who]}
+        asked = f"{setting}\ngit ls-remote {company.server.url}/git/search/ranker"
+        done = subprocess.run(["sh", "-ec", asked], env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, "refs/heads/dev" in done.stdout) == (status, not status), done.stderr
 
 
 @pytest.mark.parametrize(
