@@ -1,6 +1,6 @@
 """A day on which everybody means harm: every input has one answer, and those who mean none do not notice."""
 
-import re
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +13,6 @@ from tests.support.server import running
 pytestmark = pytest.mark.slow
 
 SECRET = "the secret of the hooks"
-FAULT = re.compile(r" (?:500|101\d) |unexpectedly")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +30,18 @@ def record(target: Target) -> Record:
     return hostile_day(target)
 
 
+def is_fault(line: str) -> bool:
+    """Whether a line of the log tells of a fault of the server's own; all but the greeting are JSON."""
+    said = json.loads(line) if line.startswith("{") else {}
+    return said.get("level") in {"ERROR", "CRITICAL"} or said.get("status", 0) >= 500 or line.startswith("Traceback")
+
+
+def test_a_fault_is_known_by_its_line() -> None:
+    assert is_fault('{"level":"ERROR","message":"request x failed unexpectedly"}')
+    assert is_fault('{"level":"INFO","status":500}')
+    assert not is_fault('{"level":"INFO","status":422}')
+
+
 def test_every_hostile_input_gets_the_one_answer_that_is_right(record: Record) -> None:
     assert record.problems == []
     assert record.inputs > 250
@@ -40,7 +51,7 @@ def test_the_server_is_the_one_it_was_and_blames_itself_for_nothing(record: Reco
     assert record.inputs
     for server in (target.server, target.gate):
         assert server.process.poll() is None
-        assert [line for line in server.log.read_text().splitlines() if FAULT.search(line)] == []
+        assert [line for line in server.log.read_text().splitlines() if is_fault(line)] == []
 
 
 def test_no_hostile_input_holds_up_the_server(record: Record) -> None:
