@@ -23,7 +23,8 @@ MAX_DEPTH = 64
 """Lists and objects inside each other."""
 MAX_LISTS = 50_000
 """Lists and objects in all, as many as a manifest may have nodes; to look at each takes a microsecond."""
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""Strings of JSON. One that does not end goes to the end of the text: to begin anew at each quote in it takes hours."""
 AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 """What makes orjson refuse what has no form of its own in JSON."""
 CLOSE = {"connection": "close"}

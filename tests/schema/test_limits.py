@@ -304,8 +304,14 @@ def test_an_operation_whose_variables_are_single_values_is_not_measured() -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["[" + "[]," * 340_000 + "1]", '{"a":' * 190_000, "[" * 100_000, "[" + '{"a":1},' * 120_000 + "1]"],
-    ids=["lists", "objects", "depth", "many objects"],
+    [
+        "[" + "[]," * 340_000 + "1]",
+        '{"a":' * 190_000,
+        "[" * 100_000,
+        "[" + '{"a":1},' * 120_000 + "1]",
+        "[" * 50_001 + '"' + '\\"' * 30_000,
+    ],
+    ids=["lists", "objects", "depth", "many objects", "a string that does not end"],
 )
 def test_json_of_too_many_lists_and_objects_is_refused_in_milliseconds(text: str) -> None:
     def read() -> str:

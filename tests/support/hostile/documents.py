@@ -160,6 +160,7 @@ BODIES: list[tuple[str, bytes, str]] = [
     ("100 000 brackets", b"[" * 100_000, MALFORMED),
     ("100 000 objects", b'{"a":' * 100_000, MALFORMED),
     ("500 000 brackets that close", b"[" * 500_000 + b"]" * 500_000, MALFORMED),
+    ("60 000 brackets and a string that does not end", b"[" * 60_000 + b'"' + b'\\"' * 400_000, MALFORMED),
     ("UTF-16", '{"query":"{__typename}"}'.encode("utf-16"), MALFORMED),
     ("overlong UTF-8", b'{"query":"{__typename}\xc0\xaf"}', MALFORMED),
     ("a byte order mark", b'\xef\xbb\xbf{"query":"{__typename}"}', MALFORMED),

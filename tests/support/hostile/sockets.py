@@ -24,6 +24,7 @@ TEXTS: list[tuple[str, bytes, str]] = [
     ("a number", b"1", "4400"),
     ("100 000 lists inside each other", b"[" * 100_000 + b"]" * 100_000, "4400"),
     ("100 000 objects inside each other", b'{"type":' * 100_000 + b"1" + b"}" * 100_000, "4400"),
+    ("60 000 brackets and a string that does not end", b"[" * 60_000 + b'"' + b'\\"' * 400_000, "4400"),
     ("an unknown type", b'{"type":"start"}', "4400"),
     ("a type that is a list", b'{"type":["subscribe"]}', "4400"),
     ("an id that is a number", json.dumps(subscribe(TYPENAME, 1)).encode(), "4400"),
