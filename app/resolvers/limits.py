@@ -36,7 +36,7 @@ class Limits:
     head_size: int = 64 * 1024
     head_seconds: float = 10.0
     body_seconds: float = 10.0
-    idle_seconds: int = 5
+    idle_seconds: int = 75
     connections: int = 10_000
     sockets: int = 5000
     caller_sockets: int = 2000
