@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.registry.access.access import MISSING
 from app.registry.model import SyncState
 from app.registry.registry import Registry
 from app.stores.timings import Timings
@@ -42,7 +43,9 @@ class Examination:
             found["catalogue"] = "The catalogue's Git host does not answer. What is here of it is served."
         elif registry.catalogue.broken:
             found["catalogue"] = "projects.yml is broken. The last good one is served; repair it with git."
-        if registry.access.problem:
+        if registry.access.problem == MISSING:
+            found["access"] = MISSING
+        elif registry.access.problem:
             found["access"] = "access.yml is not in force; the policy before is. Repair it with git."
         if any(self._failing(remote=True)):
             found["remotes"] = "Some Git hosts do not answer. What is here of their projects is served."

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from app.registry.access.access import MISSING
 from app.registry.health import STALE_SECONDS, Examination
 from app.registry.model import Project, SyncState, SyncStatus
 from app.registry.registry import Registry
@@ -49,3 +50,8 @@ async def test_a_policy_that_is_not_in_force_and_a_project_that_cannot_be_read_a
     degraded = Examination(registry, Timings()).health().degraded
     assert list(degraded) == ["access", "projects"]
     assert "search" not in str(degraded)
+
+
+async def test_where_nobody_has_a_token_yet_the_way_to_the_first_is_said(registry: Registry) -> None:
+    registry.access.problem = MISSING
+    assert "token create" in Examination(registry, Timings()).health().degraded["access"]

@@ -16,7 +16,7 @@ REMEMBERED = 10_000
 """Roles that are remembered; each is found anew in microseconds."""
 OPEN = Policy(grants=(Grant(frozenset({ANYONE}), Role.ADMIN, Globs([EVERYTHING])),))
 """What holds while nobody has to sign in."""
-MISSING = "there is none yet; make the first token with: ml-registry token create NAME --role admin"
+MISSING = "There is no access.yml yet. Make the first token: ml-registry token create NAME --role admin"
 log = logging.getLogger("ml_registry.access")
 
 
