@@ -33,6 +33,7 @@ from app.http.lasting import lasting
 from app.http.plans.plan import Plans
 from app.http.plans.texts import Texts
 from app.http.within import within
+from app.logs import without_secrets
 from app.registry.background import Background
 from app.registry.trail import About, fails
 from app.resolvers.limits import Limits
@@ -250,7 +251,7 @@ class Engine:
 
 
 def _about(operation: OperationDefinitionNode, query: str) -> About:
-    name = operation.name.value if operation.name else ""
+    name = without_secrets(operation.name.value) if operation.name else ""
     return About(operation.operation.value, name, hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest())
 
 

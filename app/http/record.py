@@ -16,6 +16,8 @@ from app.stores.timings import Histogram
 
 SAFE_IN_PATHS = "/:@!$&'()*+,;=~"
 ROUTES = frozenset({"graphql", "git", "objects", "hooks", "livez", "readyz", "metrics"})
+LONGEST_PATH = 1000
+"""Characters of a path that are looked at and written; those that lead somewhere are shorter."""
 LONGEST_NAME = 64
 MOST_NAMES = 100
 """Operations that are counted by their names; all others together are `other`."""
@@ -58,7 +60,7 @@ class Record:
 
     def request(self, trail: Trail, method: str, path: str, status: int, seconds: float) -> None:
         """A request or a socket has ended. `status` is 0 where nothing was answered."""
-        shown, route = _place(path)
+        shown, route = _place(path[:LONGEST_PATH])
         key = route, status
         self.requests[key] = self.requests.get(key, 0) + 1
         self._end(trail, method, shown, status, seconds)
@@ -92,7 +94,7 @@ class Record:
 
 def route_of(path: str) -> str:
     """Which part of the server a path leads to: one of a few names."""
-    return _place(path)[1]
+    return _place(path[:LONGEST_PATH])[1]
 
 
 @lru_cache(KEPT)

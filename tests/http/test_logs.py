@@ -2,12 +2,16 @@
 
 import json
 import logging
+import time
 
 import pytest
 
+from app.http.engine import Engine
 from app.http.record import Record
 from app.logs import HIDDEN, JsonLines, PlainLines, without_secrets
 from app.registry.trail import About, Trail, follow
+from app.resolvers.limits import Limits
+from app.schema.build import build_schema
 
 HOSTILE = "a\r\nb\x1b[31m\x7f\x9b\u2028\u202e\ud800 é"
 
@@ -53,12 +57,38 @@ def test_a_traceback_cannot_begin_a_line_of_the_log(lines: logging.Formatter) ->
         ("token mlr_" + "a" * 43, f"token {HIDDEN}"),
         ("Authorization: Bearer abcdef123456", f"Authorization: {HIDDEN}"),
         ("jwt eyJhbGciOiJ9.eyJzdWIi.c2ln", f"jwt {HIDDEN}"),
+        ("half of one: eyJhbGciOiJ9", f"half of one: {HIDDEN}"),
+        ("NAME_mlr_" + "a" * 43, f"NAME_{HIDDEN}"),
         ("/x?X-Amz-Signature=abc&a=1", f"/x?{HIDDEN}&a=1"),
         ("mail ada@example.org about basic things", "mail ada@example.org about basic things"),
     ],
 )
 def test_what_has_the_shape_of_a_secret_is_hidden(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["eyJ-" * 16_000, "eyJ." * 16_000, "://" * 20_000, "basic\t\t\t\t" * 7000, "?token=" * 9000]
+)
+def test_secrets_are_looked_for_in_one_pass(text: str) -> None:
+    began = time.perf_counter()
+    without_secrets(text)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_an_operation_that_goes_by_a_secret_is_hidden_in_the_log_and_the_counts() -> None:
+    engine = Engine(build_schema(), Limits())
+    assert engine.prepare("query mlr_" + "a" * 43 + " { __typename }").about.name == HIDDEN
+
+
+async def test_of_a_path_as_long_as_a_head_little_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("ml_registry.requests").setLevel(logging.INFO)
+    made = Record()
+    made.request(Trail("r-1"), "GET", "/git/" + "x" * 60_000, 404, 0.1)
+    made._lines._write()  # noqa: SLF001 - what it would do in a moment
+    said = json.loads(capsys.readouterr().err)
+    assert len(said["path"]) == 1000
+    assert made.requests == {("git", 404): 1}
 
 
 async def test_a_line_of_a_request_is_json_whoever_asks_for_whatever(capsys: pytest.CaptureFixture[str]) -> None:
