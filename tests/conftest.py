@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.registry.model import Actor
 from app.registry.registry import Registry, Stores
@@ -21,7 +22,12 @@ ADA = Actor("Ada", "ada@example.org")
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in its background with SIGINT ignored, and every program a test starts inherits that."""
+    """Put right what depends on the machine, and on how the run was started.
+
+    A shell starts what runs in its background with SIGINT ignored, and every program a test starts inherits that.
+    """
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

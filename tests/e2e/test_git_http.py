@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -231,19 +232,19 @@ def test_a_strict_server_begins_no_branch_at_what_a_tag_brought(
     assert made["__typename"] == "CreateBranchSuccess"
 
 
-def test_a_project_that_lies_elsewhere_says_where(shared_server: Server, tmp_path: Path) -> None:
-    git("init", "--quiet", "--bare", "--initial-branch=main", tmp_path / "far.git")
-    far = GitHttp(tmp_path)
-    try:
-        work = Work(shared_server, f"far/{tmp_path.name.lower()}")
+def test_a_project_that_lies_elsewhere_says_where(tmp_path: Path) -> None:
+    git("init", "--quiet", "--bare", "--initial-branch=main", tmp_path / "far" / "far.git")
+    far = GitHttp(tmp_path / "far")
+    with ExitStack() as ended:
+        ended.callback(far.stop)
+        server = ended.enter_context(running(tmp_path / "var", REGISTRY_GIT_CREDENTIALS=str(far.listed())))
+        work = Work(server, "far")
         made = work.mutate("createProject", name=work.name, remoteUrl=far.url("far"))
         assert made["__typename"] == "CreateProjectSuccess", made
         for service in ("git-upload-pack", "git-receive-pack"):
-            answer = shared_server.client.get(f"/git/{work.name}/info/refs", params={"service": service})
+            answer = server.client.get(f"/git/{work.name}/info/refs", params={"service": service})
             assert answer.status_code == 403
             assert far.url("far") in answer.text
-    finally:
-        far.stop()
 
 
 def test_without_git_on_the_path_the_server_says_what_it_lacks(tmp_path: Path) -> None:
