@@ -237,7 +237,7 @@ def test_a_project_that_lies_elsewhere_says_where(tmp_path: Path) -> None:
     far = GitHttp(tmp_path / "far")
     with ExitStack() as ended:
         ended.callback(far.stop)
-        server = ended.enter_context(running(tmp_path / "var", REGISTRY_GIT_CREDENTIALS=str(far.listed())))
+        server = ended.enter_context(running(tmp_path / "var", REGISTRY_GIT_CREDENTIALS=str(far.listed)))
         work = Work(server, "far")
         made = work.mutate("createProject", name=work.name, remoteUrl=far.url("far"))
         assert made["__typename"] == "CreateProjectSuccess", made
