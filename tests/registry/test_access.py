@@ -7,7 +7,7 @@ import pytest
 
 from app.registry.access.access import OPEN, Access
 from app.registry.access.identity import Identity, Role
-from app.registry.access.policy import ANYONE
+from app.registry.access.policy import ANYONE, EVERYTHING
 from app.registry.access.sign_in import SignIn
 from app.registry.errors import UnauthenticatedError
 from app.registry.model import Actor
@@ -128,6 +128,23 @@ async def test_protected_branches_take_a_maintainer_and_closed_ones_take_git(
     by_api = [access.refusal(EVE, *place) is None for place in (open_, protected, closed)]
     by_git = [access.refusal(EVE, *place, by_git=True) is None for place in (open_, protected, closed)]
     assert (by_api, by_git) == ([True, False, False], [True, False, True])
+
+
+@pytest.mark.parametrize(("pattern", "role"), [("*", Role.ADMIN), ("?", Role.NOBODY), ("[!x]*", Role.NOBODY)])
+async def test_everything_is_what_one_pattern_says_and_no_other_that_matches_its_name(
+    catalogue: MemoryRepository, offload: Offload, pattern: str, role: Role
+) -> None:
+    access = Access(catalogue, offload, required=True)
+    await follow(access, catalogue, f'grants: [{{who: [anyone], role: admin, projects: ["{pattern}"]}}]'.encode())
+    assert (access.role(EVE, EVERYTHING), access.role(EVE, "p")) == (role, Role.ADMIN)
+
+
+async def test_names_too_long_for_a_project_are_not_remembered(catalogue: MemoryRepository, offload: Offload) -> None:
+    access = Access(catalogue, offload, required=True)
+    await follow(access, catalogue, GOOD)
+    remembered = len(access._roles)  # noqa: SLF001 - nobody outside sees it but in the server's memory
+    assert access.role(EVE, "search/" + "x" * 1_000_000) is Role.WRITER
+    assert len(access._roles) == remembered  # noqa: SLF001 - the same
 
 
 async def test_while_nobody_has_to_sign_in_everybody_is_the_owner(

@@ -7,13 +7,14 @@ from app.registry.access.file import read_policy
 from app.registry.access.identity import Identity, Role
 from app.registry.access.page import LIMITS, PATH, PolicyError
 from app.registry.access.policy import ANYONE, EVERYTHING, Globs, Grant, Policy
+from app.registry.names import MAX_NAME
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError
 from app.stores.ports import Repository
 
 BRANCH = "main"
 REMEMBERED = 10_000
-"""Roles that are remembered; each is found anew in microseconds."""
+"""Roles that are remembered, none for a name too long for a project; each is found anew in microseconds."""
 OPEN = Policy(grants=(Grant(frozenset({ANYONE}), Role.ADMIN, Globs([EVERYTHING])),))
 """What holds while nobody has to sign in."""
 MISSING = "There is no access.yml yet. Make the first token: ml-registry token create NAME --role admin"
@@ -49,9 +50,11 @@ class Access:
         roles = self._roles
         role = roles.get((who, project))
         if role is None:
+            role = self.policy.role(who, project)
             if len(roles) >= REMEMBERED:
                 roles.clear()
-            role = roles[who, project] = self.policy.role(who, project)
+            if len(project) <= MAX_NAME:
+                roles[who, project] = role
         return role
 
     def refusal(self, who: Identity, project: str, branch: str, *, by_git: bool = False) -> str | None:

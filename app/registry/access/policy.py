@@ -11,13 +11,16 @@ from app.registry.model import Actor
 TOKEN = "mlr_"  # noqa: S105 - what each begins with
 """How the text of an API token begins."""
 EVERYTHING = "*"
-"""The pattern of every project. Whoever has a role in what is called so has it everywhere, for no project is."""
+"""The pattern of every project, and the name of all of them together: no project is called so."""
 ANYONE = "anyone"
 """The name of everybody who has signed in."""
 
 
 class Globs:
-    """Patterns of names: `*` stands for any characters, slashes too, `?` for one, `[a-z]` for one of those."""
+    """Patterns of names: `*` stands for any characters, slashes too, `?` for one, `[a-z]` for one of those.
+
+    EVERYTHING is in those alone that have it, however many names the others match.
+    """
 
     __slots__ = ("_match", "patterns")
 
@@ -26,6 +29,8 @@ class Globs:
         self._match = re.compile("|".join(translate(one) for one in self.patterns)).match
 
     def __contains__(self, name: str) -> bool:
+        if name == EVERYTHING:
+            return name in self.patterns
         return bool(self.patterns) and self._match(name) is not None
 
     def __eq__(self, other: object) -> bool:
