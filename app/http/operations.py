@@ -12,8 +12,11 @@ from starlette.routing import Route
 
 from app.http.answer import Answer, refused
 from app.http.credentials import caller
-from app.http.errors import Refusal
+from app.http.errors import Code, Refusal
+from app.registry.access.identity import Role
+from app.registry.access.policy import EVERYTHING
 from app.registry.health import Health
+from app.registry.registry import Registry
 
 NEVER_KEPT = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -24,7 +27,7 @@ async def alive(_request: Request) -> Response:
 
 
 def operation_routes(health: Callable[[], Health], collector: Collector) -> list[Route]:
-    """`/readyz` and `/metrics`; the latter for those who have signed in, where callers have to."""
+    """`/readyz` and `/metrics`; the latter, which counts what there is, for those who may read everything."""
     numbers = CollectorRegistry(auto_describe=False)
     numbers.register(collector)
     ProcessCollector(registry=numbers)
@@ -37,10 +40,19 @@ def operation_routes(health: Callable[[], Health], collector: Collector) -> list
 
     async def metrics(request: Request) -> Response | Answer:
         try:
-            await caller(request.app.state.sign_in, request.scope)
+            await _judge(request)
         except Refusal as refusal:
             return refused(refusal)
         text = await asyncio.to_thread(generate_latest, numbers)
         return Response(text, headers=NEVER_KEPT, media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/readyz", ready), Route("/metrics", metrics)]
+
+
+async def _judge(request: Request) -> None:
+    """Raises Refusal unless the caller may read everything."""
+    identity = await caller(request.app.state.sign_in, request.scope)
+    registry: Registry = request.app.state.registry
+    if (role := registry.access.role(identity, EVERYTHING)) < Role.READER:
+        message = f"The numbers count every project: they take the role {Role.READER} in {EVERYTHING}; yours is {role}."
+        raise Refusal(Code.FORBIDDEN, message)
