@@ -4,7 +4,7 @@ Nothing is kept here for an upload: the caller carries a signed ticket. That byt
 """
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from app.registry import audit
@@ -69,26 +69,38 @@ class Transfers:
         """The same, after a look. Raises DigestMismatchError too, and InvalidInputError for the size of stored ones."""
         return await self.begin(project, pins, await self.stored(project, pins), checked=checked)
 
-    async def complete(self, project: Project, upload: str, etags: Sequence[str] | None, actor: Actor) -> Completed:
+    async def complete(
+        self,
+        project: Project,
+        upload: str,
+        etags: Sequence[str] | None,
+        actor: Actor,
+        moves: Callable[[str], bool] = lambda _: True,
+    ) -> Completed:
         """Check the bytes an upload promised, then commit that they are here on every branch that waits for them.
 
+        Those stay as they are that the actor may not move, which `moves` says of each by its name.
         What came in parts is put together first. Raises InvalidInputError, MissingObjectsError, DigestMismatchError,
         ObjectStoreUnavailableError, and what writing raises.
         """
         ticket = self._uploads.ticket(upload)
         with audit.act("complete upload", project.name, digest=ticket.sha256, size=ticket.size):
-            return await self._complete(project, upload, ticket, etags, actor)
+            await self._check(project, ticket, etags)
+            artifacts = await self._settle(project, ticket.pin, actor, moves)
+            done = Upload(upload, ticket.pin, UploadState.STORED, ticket.multipart)
+            return Completed(done, project, ticket.pin, artifacts)
 
-    async def _complete(
-        self, project: Project, upload: str, ticket: Ticket, etags: Sequence[str] | None, actor: Actor
-    ) -> Completed:
-        pin = ticket.pin
-        if not await self.stored(project, [pin]):
+    async def _check(self, project: Project, ticket: Ticket, etags: Sequence[str] | None) -> None:
+        if not await self.stored(project, [ticket.pin]):
             await self._uploads.assemble(ticket, etags)
-            if not await self.stored(project, [pin]):
-                raise MissingObjectsError([SHA256 + pin.sha256])
-        settled = Proposal((SettleObject(ticket.sha256, ticket.size),), actor, actor)
-        waiting = await self._waiting(project, pin)
+            if not await self.stored(project, [ticket.pin]):
+                raise MissingObjectsError([SHA256 + ticket.sha256])
+
+    async def _settle(
+        self, project: Project, pin: ObjectPin, actor: Actor, moves: Callable[[str], bool]
+    ) -> tuple[Artifact, ...]:
+        settled = Proposal((SettleObject(pin.sha256, pin.size),), actor, actor)
+        waiting = [(branch, names) for branch, names in await self._waiting(project, pin) if moves(branch.name)]
         outcomes = await asyncio.gather(
             *(self._lanes.submit(branch, settled) for branch, _ in waiting), return_exceptions=True
         )
@@ -99,8 +111,7 @@ class Transfers:
             _, written = outcome
             entries = (written.manifest.entries.get(name) for name in names)
             artifacts += [Artifact(project, written.commit, entry) for entry in entries if entry]
-        done = Upload(upload, pin, UploadState.STORED, ticket.multipart)
-        return Completed(done, project, pin, tuple(artifacts))
+        return tuple(artifacts)
 
     async def download(self, project: Project, pin: ObjectPin, expires_in: int) -> SignedRequest:
         """A signed request for the bytes, named as the entry names them. Raises ObjectStoreUnavailableError."""

@@ -7,7 +7,8 @@ from functools import partial
 
 from app.registry.access.identity import Role
 from app.registry.artifacts import ChangeRequest, Committed, PendingPolicy, WriteRequest
-from app.registry.errors import InvalidInputError
+from app.registry.errors import InvalidInputError, NotFoundError, Subject
+from app.registry.history import HEAD
 from app.registry.index import Hit, Hits
 from app.registry.manifest import Entry
 from app.registry.manifests import Listing
@@ -112,7 +113,10 @@ async def restore(context: Context, request: WriteRequest, name: str, revision: 
 async def _to_write(context: Context, request: WriteRequest) -> tuple[Project, WriteRequest]:
     """The project, and the request with the branch that was judged: which one is the default may change meanwhile."""
     project = context.require(request.project, Role.WRITER, request.branch)
-    if request.branch is None and (default := await branches.default(context, project)):
+    if request.branch is None:
+        default = await branches.default(context, project)
+        if default is None:
+            raise NotFoundError(Subject.BRANCH, HEAD)
         context.require(project.name, Role.WRITER, default.name)
         request = replace(request, branch=default.name)
     return project, request

@@ -79,6 +79,10 @@ class Context:
         if (has := self.role(name)) < role:
             raise ForbiddenError(f"This takes the role {role} in {name}; yours is {has}. Ask an admin to grant it.")
 
+    def moves(self, project: Project, branch: str) -> bool:
+        """Whether somebody who may write to a project may move a branch of it."""
+        return self.registry.access.refusal(self.identity, project.name, branch) is None
+
     def branches(self, project: Project) -> Branches | Near:
         """Where the branches of a project are looked up; the answer rests on them."""
         self.footing.on_branches(project)

@@ -1,6 +1,7 @@
 """Bytes: where they stand, and the requests that move them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from app.registry.access.identity import Role
 from app.registry.artifacts import ObjectRequest, pin_of
@@ -64,6 +65,7 @@ async def upload(context: Context, upload_id: str, wanted: Sequence[WantedPart] 
 
 
 async def complete_upload(context: Context, upload_id: str, etags: Sequence[str] | None) -> Completed:
-    """Check what an upload brought and commit that it is here."""
+    """Check what an upload brought and commit that it is here, on the branches that the caller may move."""
     project = context.require(context.registry.uploads.ticket(upload_id).project, Role.WRITER)
-    return await context.registry.transfers.complete(project, upload_id, etags, context.caller)
+    moves = partial(context.moves, project)
+    return await context.registry.transfers.complete(project, upload_id, etags, context.caller, moves)

@@ -248,6 +248,7 @@ class Mutation:
     async def complete_upload(self, info: Info, input: CompleteUploadInput) -> CompleteUploadResult:  # noqa: A002
         """Check size and digest against the store before believing them; make READY what the commits named.
 
+        Entries of protected branches that you may not write stay PENDING there.
         What came in several parts is read once for it, which takes as long as reading does. Safe to repeat, also when
         no answer came.
 

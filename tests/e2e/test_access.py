@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.api import document, eventually
+from tests.support.api import announce, document, eventually, send
 from tests.support.git import clone, git, push_file
 from tests.support.server import ROOT, Server, free_port, running
 
@@ -337,3 +337,31 @@ def test_a_server_that_others_can_reach_does_not_start_without_sign_in(tmp_path:
     ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "REGISTRY_SIGN_IN=true" in done.stderr) == (2, True)
+
+
+def test_bytes_that_arrive_move_no_branch_that_their_sender_may_not_move(company: Company) -> None:
+    wanted = announce(b"the weights of a ranker")
+    changes = [{"put": {"name": "weights", "object": wanted}}]
+    for branch in ("dev", "main"):
+        on = {"project": "search/ranker", "branch": branch, "changes": changes}
+        assert company.mutate("maintainer", "commitArtifacts", **on) == "CommitArtifactsSuccess"
+    asked = {"project": "search/ranker", "objects": [wanted]}
+    begun = company.post("writer", document("createUploads"), input=asked).json()["data"]["createUploads"]
+    (upload,) = begun["uploads"]
+    assert send(upload, b"the weights of a ranker").status_code == 200
+
+    def states(who: str) -> list[str]:
+        assert company.mutate(who, "completeUpload", upload=upload["id"]) == "CompleteUploadSuccess"
+        query = """{ project(name: "search/ranker") { dev: branch(name: "dev") { ...S } main: defaultBranch { ...S } } }
+          fragment S on Branch { artifact(name: "weights") { object { state } } }"""
+        found = company.post(who, query).json()["data"]["project"]
+        return [found[branch]["artifact"]["object"]["state"] for branch in ("dev", "main")]
+
+    assert states("writer") == ["READY", "PENDING"]
+    assert states("maintainer") == ["READY", "READY"]
+
+
+@pytest.mark.parametrize(("who", "status"), [("admin", 200), ("maintainer", 403), ("outsider", 403)])
+def test_numbers_of_everything_are_for_those_who_may_read_everything(company: Company, who: str, status: int) -> None:
+    headers = {"authorization": f"Bearer {company.tokens[who]}"}
+    assert company.server.client.get("/metrics", headers=headers).status_code == status
