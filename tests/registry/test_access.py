@@ -14,7 +14,7 @@ from app.registry.model import Actor
 from app.registry.offload import Offload
 from app.stores.git.memory import MemoryGit, MemoryRepository
 from app.stores.ports import NewCommit, Signature
-from tests.support.domain import ADA, push
+from tests.support.domain import ADA, force, graft, push
 
 EVE = Identity(Actor("Eve", "eve@example.org"), frozenset({ANYONE, "user:eve"}))
 GOOD = b'grants: [{who: ["user:eve"], role: writer, projects: ["search/*"]}]\n'
@@ -117,6 +117,17 @@ async def test_a_file_that_was_deleted_leaves_the_last_good_policy(offload: Offl
     access._repository = empty.repository("catalog")  # noqa: SLF001 - as after a forced push
     await access.refresh()
     assert (access.role(EVE, "search/ranker"), "deleted" in str(access.problem)) == (Role.WRITER, True)
+
+
+@pytest.mark.parametrize(("mode", "kind"), [(0o120000, "symlink"), (0o160000, "submodule")])
+async def test_what_is_no_regular_file_is_never_followed(
+    catalogue: MemoryRepository, offload: Offload, mode: int, kind: str
+) -> None:
+    access = Access(catalogue, offload, required=True)
+    await follow(access, catalogue, GOOD)
+    force(catalogue, "main", graft(catalogue, [], {"access.yml": BETTER.decode()}, mode=mode))
+    await access.refresh()
+    assert (access.role(EVE, "search/ranker"), kind in str(access.problem)) == (Role.WRITER, True)
 
 
 async def test_protected_branches_take_a_maintainer_and_closed_ones_take_git(

@@ -10,7 +10,7 @@ from app.registry.access.policy import ANYONE, EVERYTHING, Globs, Grant, Policy
 from app.registry.names import MAX_NAME
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError
-from app.stores.ports import Repository
+from app.stores.ports import Repository, TreeFile
 
 BRANCH = "main"
 REMEMBERED = 10_000
@@ -33,7 +33,7 @@ class Access:
         self._offload = offload
         self._reading = Lock()  # an older reading must not replace a newer one
         self._head: str | None = None
-        self._blob: str | None = None
+        self._file: TreeFile | None = None
         self._roles: dict[tuple[Identity, str], Role] = {}
         self.required = required
         """Whether callers have to sign in. Once they have to, they do until the server ends."""
@@ -79,18 +79,20 @@ class Access:
             if head is None or head == self._head:
                 return
             file = self._repository.file(head, PATH)
-            blob = file.oid if file else None
-            if blob != self._blob:
-                self._read(blob)
-            self._head, self._blob = head, blob
+            if file != self._file:
+                self._read(file)
+            self._head, self._file = head, file
 
-    def _read(self, blob: str | None) -> None:
+    def _read(self, file: TreeFile | None) -> None:
         """Put the policy of a file in force, if it is a good one."""
-        if blob is None:
+        if file is None:
             self._refuse("It was deleted; put it back.")
             return
+        if file.kind != "file":
+            self._refuse(f"It is a {file.kind}, which is never followed; commit it as a regular file.")
+            return
         try:
-            policy = read_policy(self._repository.blob(blob, LIMITS.bytes))
+            policy = read_policy(self._repository.blob(file.oid, LIMITS.bytes))
         except PolicyError as error:
             self._refuse(str(error))
         except BlobTooLargeError as error:
