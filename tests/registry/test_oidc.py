@@ -82,8 +82,13 @@ async def test_a_token_says_who_somebody_is_and_which_groups_they_are_in(issuer:
 @pytest.mark.parametrize("verified", [None, False, "true", 1])
 async def test_an_address_nobody_verified_is_not_theirs(issuer: Issuer, oidc: OidcIssuer, verified: Any) -> None:
     who = await oidc.identify(issuer.token(email="ada@example.org", email_verified=verified))
-    assert who.names == {"user:248289761001", "anyone"}
+    assert who.names == {"sub:248289761001", "anyone"}
     assert who.actor == Actor("248289761001", "248289761001@127.0.0.1")
+
+
+async def test_a_subject_that_reads_as_an_address_is_not_whose_address_it_is(issuer: Issuer, oidc: OidcIssuer) -> None:
+    who = await oidc.identify(issuer.token(sub="ada@example.org"))
+    assert who.names == {"sub:ada@example.org", "anyone"}
 
 
 @pytest.mark.parametrize("name", ["Ada <root@example.org>", "Ada\nLovelace", "", 5, "x" * 300])
@@ -96,7 +101,7 @@ async def test_a_name_git_cannot_take_is_left_out(issuer: Issuer, oidc: OidcIssu
     ("key", "alg"), [("rsa", "RS256"), ("rsa", "PS256"), ("ec", "ES256"), ("ed", "EdDSA"), ("ed", "Ed25519")]
 )
 async def test_each_algorithm_is_taken(issuer: Issuer, oidc: OidcIssuer, key: str, alg: str) -> None:
-    assert (await oidc.identify(issuer.token(key, alg))).names == {"user:248289761001", "anyone"}
+    assert (await oidc.identify(issuer.token(key, alg))).names == {"sub:248289761001", "anyone"}
 
 
 @pytest.mark.parametrize("typ", [None, "JWT", "jwt", "at+jwt", "application/at+jwt"])

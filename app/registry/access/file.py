@@ -13,7 +13,7 @@ from app.registry.model import SHA256, Actor
 ROLES = {str(role): role for role in Role if role is not Role.NOBODY}
 CLOSED = "closed"
 TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
-_NAME = re.compile(r"(?:token|user|group):\S")
+_NAME = re.compile(r"(?:token|user|sub|group):\S")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})\Z")
 _AUTHOR = re.compile(r"([^<>]+) <([^<>]+)>\Z")
 
@@ -118,7 +118,7 @@ def _name(value: Value) -> str:
     kind, _, name = text.partition(":")
     fits = not names.problem_with_word(text) and (text == ANYONE or _NAME.match(text))
     if not fits or (kind == "token" and problem_with_token_name(name)):
-        raise value.refused(f"{text!r} is nobody: write 'user:…', 'group:…', 'token:…' or '{ANYONE}'.")
+        raise value.refused(f"{text!r} is nobody: write 'user:…', 'sub:…', 'group:…', 'token:…' or '{ANYONE}'.")
     return text
 
 

@@ -29,8 +29,8 @@ class Role(IntEnum):
 class Identity:
     """Somebody who has shown who they are. Equal ones may do the same.
 
-    `names` are those that grants know them by: `token:ci`, `user:ada@example.org`, `group:search`, `anyone`;
-    `expires_at`, in seconds since 1970, is when they have to show it anew.
+    `names` are those that grants know them by: `token:ci`, `user:ada@example.org`, `sub:1234`, `group:search`,
+    `anyone`; `expires_at`, in seconds since 1970, is when they have to show it anew.
     """
 
     actor: Actor
@@ -40,7 +40,7 @@ class Identity:
     @property
     def label(self) -> str:
         """What the log calls them: `token:ci`, `user:ada@example.org`, or their address where they need not sign in."""
-        return next((name for name in self.names if name.startswith(("token:", "user:"))), self.actor.email)
+        return next((name for name in self.names if name.startswith(("token:", "user:", "sub:"))), self.actor.email)
 
     @property
     def who(self) -> Hashable:

@@ -99,7 +99,8 @@ class OidcIssuer:
         email = _person(claims.get("email")) if claims.get("email_verified") is True else None
         name = _person(claims.get("name")) or email or sub
         actor = Actor(name, email or f"{sub}@{urlsplit(self._issuer).hostname}")
-        known_by = frozenset({f"user:{email or sub}", *(f"group:{group}" for group in groups), ANYONE})
+        person = f"user:{email}" if email else f"sub:{sub}"  # apart: some issuers let people choose their sub
+        known_by = frozenset({person, *(f"group:{group}" for group in groups), ANYONE})
         return Identity(actor, known_by, float(claims["exp"]))
 
     def _refuse(self, why: str) -> NoReturn:
