@@ -16,7 +16,7 @@ from app.resolvers.footing import Footing
 from app.resolvers.limits import LIMITS, Limits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one; to freeze it would take longer than to make it
 class Context:
     """Made anew for every operation. A `strong` one asks where branches stand, however well that seems known.
 
@@ -32,7 +32,7 @@ class Context:
     footing: Footing = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "footing", Footing(self.registry))  # the one way into a frozen dataclass
+        self.footing = Footing(self.registry)
 
     @property
     def who(self) -> Hashable:

@@ -1,7 +1,7 @@
 """Who asks, and what a role lets them do."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from app.registry.model import Actor
@@ -36,11 +36,12 @@ class Identity:
     actor: Actor
     names: frozenset[str]
     expires_at: float | None = None
+    label: str = field(init=False, compare=False)
+    """What the log calls them: `token:ci`, `user:ada@example.org`, or their address where they need not sign in."""
 
-    @property
-    def label(self) -> str:
-        """What the log calls them: `token:ci`, `user:ada@example.org`, or their address where they need not sign in."""
-        return next((name for name in self.names if name.startswith(("token:", "user:", "sub:"))), self.actor.email)
+    def __post_init__(self) -> None:
+        named = (name for name in self.names if name.startswith(("token:", "user:", "sub:")))
+        object.__setattr__(self, "label", next(named, self.actor.email))  # the one way into a frozen dataclass
 
     @property
     def who(self) -> Hashable:

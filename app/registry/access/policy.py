@@ -48,11 +48,12 @@ class Token:
     digest: str
     actor: Actor
     expires_at: float
+    identity: Identity = field(init=False, compare=False)
+    """Who shows it."""
 
-    @property
-    def identity(self) -> Identity:
-        """Who shows it."""
-        return Identity(self.actor, frozenset({f"token:{self.name}", ANYONE}), self.expires_at)
+    def __post_init__(self) -> None:
+        identity = Identity(self.actor, frozenset({f"token:{self.name}", ANYONE}), self.expires_at)
+        object.__setattr__(self, "identity", identity)  # the one way into a frozen dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,11 @@ class SignIn:
 
     async def identify(self, token: str | None) -> Identity:
         """Who shows a token, or nothing; it is theirs what is done from here on. Raises UnauthenticatedError."""
-        identity = await self._identified(token)
+        identity = await self._judged(token) if self._access.required else self._owner
         called(identity.label)
         return identity
 
-    async def _identified(self, token: str | None) -> Identity:
-        if not self._access.required:
-            return self._owner
+    async def _judged(self, token: str | None) -> Identity:
         if token is None:
             raise UnauthenticatedError("Sign in: send the header Authorization: Bearer <token>.")
         if token.startswith(TOKEN):
