@@ -7,6 +7,7 @@ import asyncio
 import re
 import secrets
 import time
+from http import HTTPStatus
 from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,6 +54,8 @@ class RequestLog:
             if message["type"] in {"http.response.start", "websocket.accept"}:
                 status = message.get("status", SWITCHING)
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
+            elif not status and message["type"] == "websocket.close":
+                status = HTTPStatus.FORBIDDEN  # which is how a server says that it takes no socket
             await send(message)
 
         try:

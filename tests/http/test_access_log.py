@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app.logs import TOGETHER_SECONDS, Lines
 from tests.support.api import Work, announce, new_project, send
 from tests.support.listen import stream
+from tests.support.api import eventually
 from tests.support.server import Server, running
 
 BODY = b"canary in a coal mine"
@@ -99,6 +101,14 @@ def test_a_refused_host_and_a_stream_and_a_socket_carry_an_id_too(server: Server
         identifier = socket.response.headers["x-request-id"]
     (line,) = lines(server, identifier)
     assert "WEBSOCKET /graphql 101" in line
+
+
+def test_a_socket_that_is_not_taken_is_logged_as_forbidden(server: Server) -> None:
+    headers = {"origin": "http://evil.example", "x-request-id": "evil-socket"}
+    address = f"ws{server.url.removeprefix('http')}/graphql"
+    with pytest.raises(InvalidStatus), connect(address, proxy=None, additional_headers=headers):
+        pass
+    assert eventually(lambda: "WEBSOCKET /graphql 403" in "".join(lines(server, "evil-socket")))
 
 
 def test_the_caller_s_own_id_is_kept_when_it_is_usable_and_replaced_when_it_is_not(server: Server) -> None:
