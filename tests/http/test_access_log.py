@@ -12,9 +12,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app.logs import TOGETHER_SECONDS, Lines
-from tests.support.api import Work, announce, new_project, send
+from tests.support.api import Work, announce, eventually, new_project, send
 from tests.support.listen import stream
-from tests.support.api import eventually
 from tests.support.server import Server, running
 
 BODY = b"canary in a coal mine"
