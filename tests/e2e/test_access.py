@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.api import announce, document, eventually, send
 from tests.support.git import clone, git, push_file
-from tests.support.server import ROOT, Server, free_port, running
+from tests.support.server import ROOT, Server, running
 
 ROLES = {"admin": "*", "maintainer": "search/*", "writer": "search/*", "reader": "search/*", "outsider": "ads/*"}
 PROTECTED = """
@@ -320,23 +320,6 @@ def test_a_server_that_starts_on_a_broken_policy_lets_nobody_in(tmp_path: Path) 
     push_file(tree, "access.yml", b"grants: [\n")
     with running(tmp_path / "var", "--no-demo") as server:
         assert server.post(NAMES).status_code == 401
-
-
-def test_a_server_that_others_can_reach_does_not_start_without_sign_in(tmp_path: Path) -> None:
-    words = [
-        sys.executable,
-        "-m",
-        "app.cli",
-        "serve",
-        "--host",
-        "0.0.0.0",  # noqa: S104 - it is refused
-        "--port",
-        str(free_port()),
-        "--data-dir",
-        str(tmp_path),
-    ]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, "REGISTRY_SIGN_IN=true" in done.stderr) == (2, True)
 
 
 def test_bytes_that_arrive_move_no_branch_that_their_sender_may_not_move(company: Company) -> None:

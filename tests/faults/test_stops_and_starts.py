@@ -338,7 +338,7 @@ def test_a_secret_in_an_address_that_cannot_be_used_is_not_repeated(tmp_path: Pa
 def test_an_address_that_others_can_reach_is_refused_with_the_way_out(tmp_path: Path, host: str) -> None:
     status, words = said(tmp_path / "var", "--host", host)
     assert status == USAGE
-    assert "REGISTRY_PUBLIC_URL" in words
+    assert "REGISTRY_SIGN_IN=true" in words
     assert not (tmp_path / "var").exists()
 
 
