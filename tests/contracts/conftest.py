@@ -34,7 +34,7 @@ async def cache(request: pytest.FixtureRequest, valkey: PrivateValkey) -> AsyncI
     client = redis.asyncio.Redis.from_url(valkey.url)
     await client.flushall()
     await client.aclose()
-    cache = RedisCache(valkey.url)
+    cache = RedisCache(valkey.url, timeout=5)
     yield cache
     await cache.close()
 
@@ -45,7 +45,7 @@ async def other(cache: Cache, valkey: PrivateValkey) -> AsyncIterator[Cache]:
     if isinstance(cache, MemoryCache):
         yield cache
         return
-    other = RedisCache(valkey.url, pause=0.05)
+    other = RedisCache(valkey.url, timeout=5, pause=0.05)
     yield other
     await other.close()
 

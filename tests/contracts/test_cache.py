@@ -247,10 +247,12 @@ async def test_a_call_given_up_does_not_confuse_the_next(cache: Cache) -> None:
         assert await cache.pointer("p", "main") is None
 
 
-async def test_more_callers_than_connections_all_get_their_answer(cache: Cache) -> None:
+async def test_more_callers_than_connections_all_get_their_answer(valkey: PrivateValkey) -> None:
+    cache = RedisCache(valkey.url, timeout=10)
     await cache.put_derived({"a" * 40: b"one"})
     answers = await asyncio.gather(*(cache.derived(["a" * 40]) for _ in range(200)))
     assert all(answer == {"a" * 40: b"one"} for answer in answers)
+    await cache.close()
 
 
 async def test_a_lease_that_would_never_end_is_none(valkey: PrivateValkey) -> None:

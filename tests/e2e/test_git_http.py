@@ -325,7 +325,7 @@ def test_a_server_killed_while_it_checks_leaves_nothing_that_lasts(tmp_path: Pat
         commit(tree, os.urandom(50 << 20), "model.bin")
         with ThreadPoolExecutor(1) as pool:
             pushing = pool.submit(push, tree, "HEAD:main")
-            eventually(lambda: locks(work))
+            eventually(lambda: locks(work), 60)
             server.stop(signal.SIGKILL)
             assert pushing.result().returncode
     assert refs(work) == before

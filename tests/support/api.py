@@ -151,7 +151,7 @@ def send(upload: dict[str, Any], content: bytes, **headers: str) -> httpx.Respon
     return httpx.put(part["url"], headers=given, content=content, trust_env=False, timeout=30)
 
 
-def eventually(answer: Callable[[], T], seconds: float = 5) -> T:
+def eventually(answer: Callable[[], T], seconds: float = 20) -> T:
     """The first true answer; an AssertionError when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (found := answer()):
