@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
@@ -127,7 +127,7 @@ class Catalogue:
         self._repository.fetch()
         self._refresh()
         self._absent(project)
-        self._writable()
+        self._writable(self._repository.head(BRANCH))
         message = with_trailers(f"Create project {project.name}", actor)
         first = NewCommit({}, message, signature(actor), signature(COMMITTER))
         if project.remote_url:
@@ -174,31 +174,43 @@ class Catalogue:
         if issues:
             raise InvalidInputError(issues)
 
-    def _writable(self) -> tuple[str | None, bytes | None]:
-        """The head and the file's text there. Raises ManifestBrokenError: what a person broke, a person repairs."""
-        head = self._repository.head(BRANCH)
+    def _writable(self, head: str | None) -> bytes | None:
+        """The file's text at the head. Raises ManifestBrokenError: what a person broke, a person repairs."""
         if head is None:
-            return None, None
+            return None
         at = self._manifests.at(self._repository, PATH, head)
         if at.state is ManifestState.BROKEN:
             message = f"The catalogue's {PATH} is broken. Repair it with git, then try again."
             raise ManifestBrokenError(message, at.problems)
-        return head, self._manifests.text(self._repository, at.blob) if at.blob else None
+        return self._manifests.text(self._repository, at.blob) if at.blob else None
 
     def _record(self, project: Project, message: str, actor: Actor) -> None:
-        for _ in range(TRIES):
-            head, text = self._writable()
-            data, _ = edit(text, [Put(project.name, entry_of(project))], LIMITS)
-            commit = NewCommit({PATH: data}, message, signature(actor), signature(COMMITTER))
-            try:
-                self._repository.write_commits(BRANCH, head, [commit])
-            except (RefMovedError, RepositoryBusyError):
-                self._refresh()
-                self._absent(project)
-                continue
+        def recorded(head: str | None) -> bytes:
             self._refresh()
-            return
-        raise ContentionError("The catalogue is being written by others right now. Try again in a moment.")
+            self._absent(project)  # others may have been quicker
+            data, _ = edit(self._writable(head), [Put(project.name, entry_of(project))], LIMITS)
+            return data
+
+        commit_file(self._repository, PATH, recorded, message, actor)
+        self._refresh()
+
+
+def commit_file(
+    repository: Repository, path: str, text_after: Callable[[str | None], bytes], message: str, actor: Actor
+) -> None:
+    """Blocking. One commit to the catalogue that replaces a file by what is to come after the head.
+
+    Tried again where others are quicker. Raises ContentionError, and what `text_after` and writing raise.
+    """
+    for _ in range(TRIES):
+        head = repository.head(BRANCH)
+        commit = NewCommit({path: text_after(head)}, message, signature(actor), signature(COMMITTER))
+        try:
+            repository.write_commits(BRANCH, head, [commit])
+        except (RefMovedError, RepositoryBusyError):
+            continue
+        return
+    raise ContentionError("The catalogue is being written by others right now. Try again in a moment.")
 
 
 def remotes_of(projects: Iterable[Project]) -> dict[str, str]:

@@ -7,12 +7,12 @@ from app.registry.access.file import read_policy
 from app.registry.access.identity import Identity, Role
 from app.registry.access.page import LIMITS, PATH, PolicyError
 from app.registry.access.policy import ANYONE, EVERYTHING, Globs, Grant, Policy
+from app.registry.catalogue import BRANCH
 from app.registry.names import MAX_NAME
 from app.registry.offload import Offload
 from app.stores.errors import BlobTooLargeError
 from app.stores.ports import Repository, TreeFile
 
-BRANCH = "main"
 REMEMBERED = 10_000
 """Roles that are remembered, none for a name too long for a project; each is found anew in microseconds."""
 OPEN = Policy(grants=(Grant(frozenset({ANYONE}), Role.ADMIN, Globs([EVERYTHING])),))

@@ -1,5 +1,6 @@
 """What `access.yml` says: which tokens there are, who has which role where, and which branches are protected."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ class Globs:
 
     def __hash__(self) -> int:
         return hash(self.patterns)
+
+
+def digest_of(text: str) -> str:
+    """What is kept of a token: its sha-256 in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """Who somebody is, by what they show."""
 
-import hashlib
 import time
 from typing import Protocol
 
 from app.registry.access.access import Access
 from app.registry.access.identity import Identity
-from app.registry.access.policy import ANYONE, TOKEN
+from app.registry.access.policy import ANYONE, TOKEN, digest_of
 from app.registry.errors import UnauthenticatedError
 from app.registry.model import Actor
 from app.registry.trail import called
@@ -51,7 +50,7 @@ class SignIn:
         return await self._issuer.identify(token)
 
     def _known(self, text: str) -> Identity:
-        token = self._access.policy.tokens.get(hashlib.sha256(text.encode()).hexdigest())
+        token = self._access.policy.tokens.get(digest_of(text))
         if token is None:
             raise UnauthenticatedError("This token is not known, or was revoked. Ask an admin for another.")
         if token.expires_at <= time.time():

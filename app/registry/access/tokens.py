@@ -1,6 +1,5 @@
 """API tokens: made and revoked by a commit to the catalogue, which keeps their hashes alone."""
 
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from app.registry.access.edit import with_token, without_token
 from app.registry.access.file import read_policy
 from app.registry.access.identity import Role
 from app.registry.access.page import LIMITS, PATH, PolicyError
-from app.registry.access.policy import TOKEN, Policy, Token
-from app.registry.catalogue import BRANCH, COMMITTER, TRIES, signature
-from app.registry.errors import ContentionError
+from app.registry.access.policy import TOKEN, Policy, Token, digest_of
+from app.registry.catalogue import BRANCH, commit_file
 from app.registry.messages import with_trailers
 from app.registry.model import SHA256, Actor
-from app.stores.errors import BlobTooLargeError, PathConflictError, RefMovedError, RepositoryBusyError
-from app.stores.ports import NewCommit, Repository
+from app.stores.errors import BlobTooLargeError, PathConflictError
+from app.stores.ports import Repository
 
 RANDOM_BYTES = 32
 
@@ -84,18 +82,11 @@ class Tokens:
 
     def _commit(self, change: Callable[[bytes], bytes], message: str, actor: Actor) -> None:
         self._repository.fetch()
-        for _ in range(TRIES):
-            head = self._repository.head(BRANCH)
-            files = {PATH: change(self._text(head))}
-            commit = NewCommit(files, with_trailers(message, actor), signature(actor), signature(COMMITTER))
-            try:
-                self._repository.write_commits(BRANCH, head, [commit])
-            except (RefMovedError, RepositoryBusyError):
-                continue
-            except PathConflictError as error:
-                raise _not_a_file() from error
-            return
-        raise ContentionError("The catalogue is being written by others right now. Try again in a moment.")
+        changed = with_trailers(message, actor)
+        try:
+            commit_file(self._repository, PATH, lambda head: change(self._text(head)), changed, actor)
+        except PathConflictError as error:
+            raise _not_a_file() from error
 
     def _text(self, head: str | None) -> bytes:
         found = self._repository.file(head, PATH) if head else None
@@ -107,11 +98,6 @@ class Tokens:
             return self._repository.blob(found.oid, LIMITS.bytes)
         except BlobTooLargeError as error:
             raise PolicyError(1, f"The file has at most {LIMITS.bytes} bytes; make it smaller with git.") from error
-
-
-def digest_of(text: str) -> str:
-    """What is kept of a token: its sha-256 in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _by_name(data: bytes) -> Mapping[str, Token]:
