@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.types import Scope
@@ -22,10 +23,7 @@ async def caller(sign_in: SignIn, scope: Scope, scheme: str = BEARER) -> Identit
     """Who sent a request. Raises Refusal, which invites to answer by a scheme."""
     if not sign_in.required:
         return await sign_in.identify(None)
-    try:
-        return await sign_in.identify(_shown(scope))
-    except UnauthenticatedError as error:
-        raise _who_are_you(str(error), scheme) from error
+    return await _identified(sign_in, partial(_shown, scope), scheme)
 
 
 async def caller_on_socket(sign_in: SignIn, scope: Scope, params: Mapping[str, Any]) -> Identity:
@@ -33,12 +31,21 @@ async def caller_on_socket(sign_in: SignIn, scope: Scope, params: Mapping[str, A
     said = params.get("authorization", params.get("Authorization"))
     if not sign_in.required or said is None:
         return await caller(sign_in, scope)
-    if not isinstance(said, str):
-        raise _who_are_you('Sign in: send {"authorization": "Bearer <token>"}.', BEARER)
+    return await _identified(sign_in, partial(_said, said), BEARER)
+
+
+async def _identified(sign_in: SignIn, read: Callable[[], str | None], scheme: str) -> Identity:
     try:
-        return await sign_in.identify(_token(said))
+        return await sign_in.identify(read())
     except UnauthenticatedError as error:
-        raise _who_are_you(str(error), BEARER) from error
+        headers = {"www-authenticate": f'{scheme} realm="ml-registry"'}
+        raise Refusal(Code.UNAUTHENTICATED, str(error), headers=headers) from error
+
+
+def _said(said: object) -> str:
+    if not isinstance(said, str):
+        raise UnauthenticatedError('Sign in: send {"authorization": "Bearer <token>"}.')
+    return _token(said)
 
 
 def _shown(scope: Scope) -> str | None:
@@ -66,7 +73,3 @@ def _password(encoded: str) -> str:
         return base64.b64decode(encoded, validate=True).decode("ascii").partition(":")[2]
     except (binascii.Error, UnicodeDecodeError) as error:
         raise UnauthenticatedError("The user and password are not base64; send the token as the password.") from error
-
-
-def _who_are_you(message: str, scheme: str) -> Refusal:
-    return Refusal(Code.UNAUTHENTICATED, message, headers={"www-authenticate": f'{scheme} realm="ml-registry"'})

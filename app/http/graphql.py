@@ -116,29 +116,26 @@ class Edge:
     ) -> Answer | EventStream:
         accepted = self._negotiate(values_of(scope, b"accept"))
         asked = _from_url(content) if safe else self._from_body(scope, content)
-        stream = partial(
-            EventStream,
-            engine=self._engine,
-            connections=self.connections,
-            judge=partial(self._make_context, HTTPConnection(scope)),
-            who=context.who,
-            request_id=request_id,
-        )
         try:
             operation = self._documents.prepare(asked)
         except Refusal as refusal:
             if accepted.prefers_stream:  # an event source cannot read the body of any other status
                 fails(refusal.code)
-                return stream(_once(encode_json({"errors": refusal.errors})))
+                return self._stream(_once(encode_json({"errors": refusal.errors})), scope, context, request_id)
             raise
         _check_kind(operation, accepted, safe=safe)
         if operation.kind is OperationType.SUBSCRIPTION or accepted.prefers_stream:
-            return stream(self._engine.stream(operation, asked.variables, context, request_id))
+            answers = self._engine.stream(operation, asked.variables, context, request_id)
+            return self._stream(answers, scope, context, request_id)
         result = await self._engine.execute(operation, asked.variables, context, request_id)
         media_type = accepted.json or RESPONSE_JSON
         if operation.lasting and "errors" not in result:
             return lasting(encode_json(result), media_type, tagged=safe, lasts=not asked.teaches, about=operation.about)
         return _answered(result, media_type)
+
+    def _stream(self, answers: AsyncGenerator[bytes, None], scope: Scope, context: Any, request_id: str) -> EventStream:
+        judge = partial(self._make_context, HTTPConnection(scope))
+        return EventStream(answers, self._engine, self.connections, judge, context.who, request_id)
 
     def _from_body(self, scope: Scope, body: bytes) -> GraphQLRequest:
         self._check_content_type(values_of(scope, b"content-type"))

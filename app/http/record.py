@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
+from app.http.errors import Code
 from app.logs import Lines, moment, on_terminal, quoted, without_secrets
 from app.registry import audit
+from app.registry.errors import RateLimitedError
 from app.registry.trail import Trail, follow
 from app.stores.timings import Histogram
 
@@ -23,7 +25,7 @@ MOST_NAMES = 100
 """Operations that are counted by their names; all others together are `other`."""
 OTHER = "other"
 KEPT = 256
-REFUSALS = frozenset({"UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED"})
+REFUSALS = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, RateLimitedError.code})
 log = logging.getLogger("ml_registry.requests")
 
 
